@@ -24,7 +24,7 @@ struct JobError : std::runtime_error {
 }  // namespace r1
 
 // For bugs of ours alone: prints where and aborts.
-#define R1_CHECK(condition) \
-  do {                      \
+#define R1_CHECK(condition)                                               \
+  do {                                                                    \
     if (!(condition)) ::r1::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)

@@ -1,9 +1,10 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3", SC 2011). A draw is a pure function of (seed, stream, counter), so a token's draw depends
-// on its request and position alone, and a resumed run needs no saved generator state.
+// 1, 2, 3", SC 2011). A draw is a pure function of (seed, stream, counter), so a token's draw
+// depends on its request and position alone, and a resumed run needs no saved generator state.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>

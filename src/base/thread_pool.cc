@@ -56,8 +56,10 @@ void ThreadPool::run_erased(int64_t tasks, Call call, void* context) {
   if (notify) wake_.notify_all();
   for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks;) call(context, i);
   for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpins) pause();
-    else std::this_thread::yield();
+    if (spins < kSpins)
+      pause();
+    else
+      std::this_thread::yield();
   }
 }
 

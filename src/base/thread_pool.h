@@ -28,8 +28,9 @@ class ThreadPool {
   template <class F>
   void run(int64_t tasks, F&& f) {
     using Fn = std::remove_reference_t<F>;
-    run_erased(tasks, [](void* context, int64_t task) { (*static_cast<Fn*>(context))(task); },
-               const_cast<void*>(static_cast<const void*>(&f)));
+    run_erased(
+        tasks, [](void* context, int64_t task) { (*static_cast<Fn*>(context))(task); },
+        const_cast<void*>(static_cast<const void*>(&f)));
   }
 
  private:
