@@ -1,0 +1,94 @@
+// Ops on the CPU: splits each op into tasks for the thread pool and hands them to the kernels of one
+// instruction set. How an op is split depends on shapes alone and never shows in a result.
+#pragma once
+
+#include <memory>
+
+#include "backend/cpu/kernels.h"
+#include "backend/ops.h"
+#include "base/thread_pool.h"
+#include "tensor/buffer.h"
+
+namespace r1::cpu {
+
+class CpuOps : public Ops {
+ public:
+  CpuOps(ThreadPool& pool, const Kernels& kernels) : pool_(pool), kernels_(kernels) {}
+
+  const char* name() const override { return "cpu"; }
+  const char* isa() const override { return kernels_.isa; }
+  int threads() const override { return pool_.threads(); }
+
+  void pack(ConstTensor w, PackedWeight packed) override { pack_any(w, false, packed); }
+  void pack_transposed(ConstTensor w, PackedWeight packed) override { pack_any(w, true, packed); }
+  void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
+              Tensor out) override;
+  void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
+  void matmul_backward_bias(ConstTensor dout, float* dbias) override;
+
+  void embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) override;
+  void embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) override;
+  void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) override;
+  void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) override;
+  void add(Tensor x, ConstTensor y) override;
+  void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps, Tensor out,
+                float* rstd) override;
+  void rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w, int64_t groups,
+                         const float* rstd, bool add, Tensor dx, float* dw) override;
+  void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+            ConstTensor cos_sin) override {
+    rotate(x, head_dim, positions, cos_sin, 1.0f);
+  }
+  void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
+                     ConstTensor cos_sin) override {
+    rotate(dx, head_dim, positions, cos_sin, -1.0f);
+  }
+  void swiglu(ConstTensor gate_up, Tensor out) override;
+  void swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) override;
+
+  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
+                 KvLayer kv) override;
+  void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
+                          Tensor dv) override;
+  void kv_copy(std::span<const PageCopy> copies, KvLayer kv) override;
+  void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) override;
+  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
+                 Tensor out, float* lse) override;
+  void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
+                          std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
+                          KvLayer dkv) override;
+
+  void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,
+                   float* max, float* log_sum, float* entropy) override;
+  void log_softmax_backward(Tensor logits, std::span<const int32_t> targets,
+                            const float* dlogprob, const float* max, const float* log_sum,
+                            float scale) override;
+  void scale(Tensor x, float factor) override;
+  double sum_squares(std::span<const float> x) override;
+  void adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
+             std::span<float> m, std::span<float> v) override;
+
+ private:
+  void pack_any(ConstTensor w, bool transpose, PackedWeight packed);
+  void rotate(Tensor x, int64_t head_dim, std::span<const int32_t> positions, ConstTensor cos_sin,
+              float sign);
+  // Calls f(begin, end) for pieces of [0, count) of about `grain`, each a multiple of `unit`.
+  template <class F>
+  void split(int64_t count, int64_t grain, int64_t unit, F&& f);
+  float* scratch(int64_t floats);
+
+  ThreadPool& pool_;
+  const Kernels& kernels_;
+  Buffer scratch_;
+};
+
+template <class F>
+void CpuOps::split(int64_t count, int64_t grain, int64_t unit, F&& f) {
+  if (count <= 0) return;
+  const int64_t step = (grain < unit ? unit : (grain + unit - 1) / unit * unit);
+  pool_.run((count + step - 1) / step, [&](int64_t i) {
+    f(i * step, i * step + step < count ? i * step + step : count);
+  });
+}
+
+}  // namespace r1::cpu

@@ -1,0 +1,154 @@
+// The table of kernels that each instruction set fills in: plain functions over raw pointers and
+// ranges, so that nothing compiled for a newer processor leaks into the rest of the program.
+// Shapes and formulas are those of backend/ops.h; ranges [begin, end) are what one task computes.
+#pragma once
+
+#include <stdint.h>
+
+#include "backend/layout.h"
+
+namespace r1::cpu {
+
+struct Matmul {
+  const float* x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote
+  int64_t xs;
+  const void* w;  // packed panels
+  int64_t n, k;
+  const float* bias;
+  bool add;
+  float* out;
+  int64_t os;
+};
+
+struct MatmulWeight {
+  const float* dout;  // [T, N]
+  int64_t ds;
+  const float* x;  // [T, K]
+  int64_t xs;
+  int64_t rows, n, k;
+  float* dw;  // [N, K]
+  int64_t ws;
+};
+
+struct RmsNorm {
+  const float* x;
+  int64_t xs;
+  const float* w;
+  int64_t width, groups;
+  float eps;
+  float* out;
+  int64_t os;
+  float* rstd;
+};
+
+struct RmsNormBackward {
+  const float* dout;
+  int64_t ds;
+  const float* x;
+  int64_t xs;
+  const float* w;
+  int64_t width, groups, rows;
+  const float* rstd;
+  bool add;
+  float* dx;
+  int64_t dxs;
+  float* dw;
+};
+
+// One sequence and one KV head.
+struct Attention {
+  const float* q;  // row 0 of the sequence, first head of the group; [rows, heads * D]
+  int64_t qs;
+  const int32_t* pages;
+  int64_t position;    // of row 0
+  const float* k;      // page 0 of this KV head
+  const float* v;
+  int64_t page_stride;  // floats from one page of this head to the next
+  int64_t heads;        // query heads that read this KV head
+  int64_t dim;
+  float scale;
+  float* out;
+  int64_t os;
+  float* lse;  // [rows, H] at the group's first head; may be null
+  int64_t ls;
+};
+
+struct AttentionBackward {
+  Attention forward;  // out and lse are read
+  const float* dout;
+  int64_t ds;
+  float* dq;
+  int64_t dqs;
+  float* dk;
+  float* dv;
+  float* scratch;  // attention_backward_scratch(dim) floats
+};
+
+inline constexpr int64_t attention_backward_scratch(int64_t dim) { return 2 * dim * kPageSize; }
+
+struct LogSoftmax {
+  const float* x;
+  int64_t xs, width;
+  const int32_t* targets;
+  float *logprob, *max, *log_sum, *entropy;
+};
+
+struct AdamWArgs {
+  float learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale, bias1, bias2;
+};
+
+struct Kernels {
+  const char* isa;
+  int tile_rows;  // rows of the product's register tile
+
+  void (*pack_f32)(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, float* out,
+                   int64_t panel_begin, int64_t panel_end);
+  void (*pack_bf16)(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, uint16_t* out,
+                    int64_t panel_begin, int64_t panel_end);
+  void (*round_rows)(const float* x, int64_t xs, int64_t k, float* out, int64_t os,
+                     int64_t row_begin, int64_t row_end);
+  void (*matmul_f32)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                     int64_t panel_end);
+  void (*matmul_bf16)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                      int64_t panel_end);
+  // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end).
+  void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,
+                        int64_t panel_end);
+  // out[c] += sum_t x[t, c] for c in [begin, end)
+  void (*column_sums)(const float* x, int64_t xs, int64_t rows, float* out, int64_t begin,
+                      int64_t end);
+
+  void (*add)(float* x, const float* y, int64_t count);
+  void (*scale)(float* x, float factor, int64_t count);
+  void (*rms_norm)(const RmsNorm&, int64_t row_begin, int64_t row_end);
+  void (*rms_norm_backward_dw)(const RmsNormBackward&, int64_t column_begin, int64_t column_end);
+  void (*rms_norm_backward_dx)(const RmsNormBackward&, int64_t row_begin, int64_t row_end);
+  // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads.
+  void (*rope)(float* x, int64_t heads, int64_t dim, const float* cos_sin, float sign);
+  void (*swiglu)(const float* gate_up, float* out, int64_t width);
+  void (*swiglu_backward)(const float* dout, const float* gate_up, float* dgate_up, int64_t width);
+
+  void (*attention)(const Attention&, int64_t row_begin, int64_t row_end);
+  void (*attention_backward)(const AttentionBackward&, int64_t rows);
+
+  void (*log_softmax)(const LogSoftmax&, int64_t row_begin, int64_t row_end);
+  void (*log_softmax_backward)(float* x, int64_t width, int32_t target, float dlogprob, float max,
+                               float log_sum, float scale);
+
+  double (*sum_squares)(const float* x, int64_t count);
+  void (*adamw)(const AdamWArgs&, float* w, const float* grad, float* m, float* v, int64_t count);
+
+  // The machine's limits, for benchmarks: `rounds` rounds of independent multiply-adds on registers
+  // alone; returns the floating-point operations done. sink keeps them alive.
+  int64_t (*peak_f32)(int64_t rounds, float* sink);
+  int64_t (*peak_bf16)(int64_t rounds, float* sink);
+};
+
+// Null where this build or this processor lacks the instruction set.
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* avx512bf16_kernels();
+const Kernels* neon_kernels();
+
+}  // namespace r1::cpu

@@ -1,0 +1,50 @@
+// All kernels of one instruction set. The including file brings a V16, the register tile's shape
+// (kTileRows x kTilePanels panels, kWeightRows for the weight's gradient) and R1_BF16_DOT.
+
+#include <string.h>
+
+#include "backend/cpu/kernels.h"
+
+namespace {
+using namespace r1;       // NOLINT: constants of layout.h
+using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
+}  // namespace
+
+#include "backend/cpu/math.inl"
+#include "backend/cpu/products.inl"
+#include "backend/cpu/rows.inl"
+#include "backend/cpu/attention.inl"
+
+namespace {
+
+constexpr Kernels table(const char* isa) {
+  return {
+      .isa = isa,
+      .tile_rows = kTileRows,
+      .pack_f32 = pack_f32,
+      .pack_bf16 = pack_bf16,
+      .round_rows = round_rows,
+      .matmul_f32 = product<false>,
+      .matmul_bf16 = product<true>,
+      .matmul_weight = matmul_weight,
+      .column_sums = column_sums,
+      .add = add_rows,
+      .scale = scale_rows,
+      .rms_norm = rms_norm,
+      .rms_norm_backward_dw = rms_norm_backward_dw,
+      .rms_norm_backward_dx = rms_norm_backward_dx,
+      .rope = rope,
+      .swiglu = swiglu,
+      .swiglu_backward = swiglu_backward,
+      .attention = attention,
+      .attention_backward = attention_backward,
+      .log_softmax = log_softmax,
+      .log_softmax_backward = log_softmax_backward,
+      .sum_squares = sum_squares,
+      .adamw = adamw,
+      .peak_f32 = peak_f32,
+      .peak_bf16 = peak_bf16,
+  };
+}
+
+}  // namespace

@@ -1,0 +1,26 @@
+#if defined(__AVX512BF16__)
+
+#include "backend/cpu/simd_avx512.h"
+
+#define R1_BF16_DOT 1
+namespace {
+constexpr int kTileRows = 12, kTilePanels = 2, kWeightRows = 16;
+}
+#include "backend/cpu/kernels.inl"
+
+namespace r1::cpu {
+const Kernels* avx512bf16_kernels() {
+  static constexpr Kernels kTable = table("avx512bf16");
+  return __builtin_cpu_supports("avx512bf16") ? &kTable : nullptr;
+}
+}  // namespace r1::cpu
+
+#else
+
+#include "backend/cpu/kernels.h"
+
+namespace r1::cpu {
+const Kernels* avx512bf16_kernels() { return nullptr; }
+}  // namespace r1::cpu
+
+#endif

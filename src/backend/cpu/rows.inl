@@ -1,0 +1,191 @@
+// Operations on the rows of a batch, and the optimizer.
+
+namespace {
+
+void add_rows(float* x, const float* y, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(x + i, add(load(x + i), load(y + i)));
+  if (i < count) store_n(x + i, add(load_n(x + i, count - i), load_n(y + i, count - i)), count - i);
+}
+
+void scale_rows(float* x, float factor, int64_t count) {
+  const V16 f = set1(factor);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(x + i, mul(load(x + i), f));
+  if (i < count) store_n(x + i, mul(load_n(x + i, count - i), f), count - i);
+}
+
+// out = x * rstd * w,  rstd = 1 / sqrt(mean(x^2) + eps)
+void rms_norm_segment(const float* x, const float* w, int64_t width, float eps, float* out,
+                      float* rstd) {
+  V16 squares = set1(0.0f);
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const V16 v = load_n(x + i, width - i < kLanes ? width - i : kLanes);
+    squares = fma(v, v, squares);
+  }
+  const float mean = sum(squares) / static_cast<float>(width);
+  const float r = 1.0f / __builtin_sqrtf(mean + eps);
+  *rstd = r;
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    store_n(out + i, mul(mul(load_n(x + i, n), set1(r)), load_n(w + i, n)), n);
+  }
+}
+
+void rms_norm(const RmsNorm& a, int64_t row_begin, int64_t row_end) {
+  for (int64_t t = row_begin; t < row_end; ++t) {
+    for (int64_t g = 0; g < a.groups; ++g) {
+      rms_norm_segment(a.x + t * a.xs + g * a.width, a.w, a.width, a.eps,
+                       a.out + t * a.os + g * a.width, a.rstd + t * a.groups + g);
+    }
+  }
+}
+
+void rms_norm_backward_dw(const RmsNormBackward& a, int64_t column_begin, int64_t column_end) {
+  for (int64_t c = column_begin; c < column_end; c += kLanes) {
+    const int64_t n = column_end - c < kLanes ? column_end - c : kLanes;
+    V16 acc = load_n(a.dw + c, n);
+    for (int64_t t = 0; t < a.rows; ++t) {
+      for (int64_t g = 0; g < a.groups; ++g) {
+        const V16 x = mul(load_n(a.x + t * a.xs + g * a.width + c, n),
+                          set1(a.rstd[t * a.groups + g]));
+        acc = fma(load_n(a.dout + t * a.ds + g * a.width + c, n), x, acc);
+      }
+    }
+    store_n(a.dw + c, acc, n);
+  }
+}
+
+// dx (+)= rstd * (dout * w - x * rstd^2 * mean(dout * w * x))
+void rms_norm_backward_dx(const RmsNormBackward& a, int64_t row_begin, int64_t row_end) {
+  for (int64_t t = row_begin; t < row_end; ++t) {
+    for (int64_t g = 0; g < a.groups; ++g) {
+      const float* x = a.x + t * a.xs + g * a.width;
+      const float* dout = a.dout + t * a.ds + g * a.width;
+      float* dx = a.dx + t * a.dxs + g * a.width;
+      V16 dot = set1(0.0f);
+      for (int64_t i = 0; i < a.width; i += kLanes) {
+        const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+        dot = fma(mul(load_n(dout + i, n), load_n(a.w + i, n)), load_n(x + i, n), dot);
+      }
+      const float r = a.rstd[t * a.groups + g];
+      const V16 pull = set1(-(sum(dot) / static_cast<float>(a.width)) * r * r);
+      for (int64_t i = 0; i < a.width; i += kLanes) {
+        const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+        V16 y = mul(load_n(dout + i, n), load_n(a.w + i, n));
+        y = mul(fma(load_n(x + i, n), pull, y), set1(r));
+        if (a.add) y = add(load_n(dx + i, n), y);
+        store_n(dx + i, y, n);
+      }
+    }
+  }
+}
+
+void rope(float* x, int64_t heads, int64_t dim, const float* cos_sin, float sign) {
+  const int64_t half = dim / 2;
+  for (int64_t h = 0; h < heads; ++h, x += dim) {
+    for (int64_t i = 0; i < half; i += kLanes) {
+      const int64_t n = half - i < kLanes ? half - i : kLanes;
+      const V16 a = load_n(x + i, n), b = load_n(x + half + i, n);
+      const V16 c = load_n(cos_sin + i, n);
+      const V16 s = mul(load_n(cos_sin + half + i, n), set1(sign));
+      store_n(x + i, fma(a, c, mul(mul(b, s), set1(-1.0f))), n);
+      store_n(x + half + i, fma(b, c, mul(a, s)), n);
+    }
+  }
+}
+
+inline V16 sigmoid(V16 x) {
+  const V16 one = set1(1.0f);
+  return div(one, add(one, exp(mul(x, set1(-1.0f)))));
+}
+
+void swiglu(const float* gate_up, float* out, int64_t width) {
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const V16 g = load_n(gate_up + i, n), u = load_n(gate_up + width + i, n);
+    store_n(out + i, mul(mul(g, sigmoid(g)), u), n);
+  }
+}
+
+// d silu(g) / dg = s + g s (1 - s),  s = sigmoid(g)
+void swiglu_backward(const float* dout, const float* gate_up, float* dgate_up, int64_t width) {
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const V16 g = load_n(gate_up + i, n), u = load_n(gate_up + width + i, n);
+    const V16 d = load_n(dout + i, n), s = sigmoid(g), silu = mul(g, s);
+    const V16 slope = fma(silu, sub(set1(1.0f), s), s);
+    store_n(dgate_up + i, mul(mul(d, u), slope), n);
+    store_n(dgate_up + width + i, mul(d, silu), n);
+  }
+}
+
+void log_softmax(const LogSoftmax& a, int64_t row_begin, int64_t row_end) {
+  const V16 lowest = set1(-__builtin_inff()), zero = set1(0.0f);
+  for (int64_t t = row_begin; t < row_end; ++t) {
+    const float* x = a.x + t * a.xs;
+    V16 top = lowest;
+    for (int64_t i = 0; i < a.width; i += kLanes) {
+      const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+      top = max(top, keep(load_n(x + i, n), n, lowest));
+    }
+    const float m = max_lane(top);
+    V16 total = zero, weighted = zero;
+    for (int64_t i = 0; i < a.width; i += kLanes) {
+      const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+      const V16 shifted = sub(keep(load_n(x + i, n), n, lowest), set1(m));
+      const V16 e = exp(shifted);
+      total = add(total, e);
+      // exp is 0 where `shifted` may be -inf
+      if (a.entropy) weighted = select_less(zero, e, fma(e, shifted, weighted), weighted);
+    }
+    const float all = sum(total);
+    a.max[t] = m;
+    a.log_sum[t] = log(all);
+    a.logprob[t] = (x[a.targets[t]] - m) - a.log_sum[t];
+    if (a.entropy) a.entropy[t] = a.log_sum[t] - sum(weighted) / all;
+  }
+}
+
+void log_softmax_backward(float* x, int64_t width, int32_t target, float dlogprob, float m,
+                          float log_sum, float factor) {
+  const float d = dlogprob * factor;
+  const float before = x[target];
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const V16 p = exp(sub(sub(load_n(x + i, n), set1(m)), set1(log_sum)));
+    store_n(x + i, mul(p, set1(-d)), n);
+  }
+  x[target] = d * (1.0f - exp((before - m) - log_sum));
+}
+
+double sum_squares(const float* x, int64_t count) {
+  double lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    lanes[i % kLanes] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
+  for (int step = kLanes / 2; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) lanes[i] += lanes[i + step];
+  }
+  return lanes[0];
+}
+
+void adamw(const AdamWArgs& h, float* w, const float* grad, float* m, float* v, int64_t count) {
+  const V16 b1 = set1(h.beta1), c1 = set1(1.0f - h.beta1);
+  const V16 b2 = set1(h.beta2), c2 = set1(1.0f - h.beta2);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    const V16 g = mul(load_n(grad + i, n), set1(h.gradient_scale));
+    const V16 m_new = fma(b1, load_n(m + i, n), mul(c1, g));
+    const V16 v_new = fma(b2, load_n(v + i, n), mul(c2, mul(g, g)));
+    store_n(m + i, m_new, n);
+    store_n(v + i, v_new, n);
+    const V16 denominator = add(sqrt(div(v_new, set1(h.bias2))), set1(h.epsilon));
+    const V16 old = load_n(w + i, n);
+    V16 step = div(div(m_new, set1(h.bias1)), denominator);
+    step = fma(set1(h.weight_decay), old, step);
+    store_n(w + i, sub(old, mul(set1(h.learning_rate), step)), n);
+  }
+}
+
+}  // namespace

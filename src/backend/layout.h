@@ -1,0 +1,13 @@
+// The constants that fix the order of sums and the layout of packed memory. No includes: the files
+// compiled for one instruction set read this header.
+#pragma once
+
+namespace r1 {
+
+constexpr int kLanes = 16;     // lanes of every reduction along a row; columns of a packed panel
+constexpr int kPageSize = 16;  // keys on a page of the KV cache
+// Attention's online softmax rescales once a block of this many pages, counted from the sequence's
+// start.
+constexpr int kBlockPages = 4;
+
+}  // namespace r1

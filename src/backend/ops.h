@@ -1,0 +1,188 @@
+// The operations a transformer is made of, each with its backward beneath it: what a backend does.
+//
+// Shapes:  T rows (tokens) of a batch   C model width     N, K output and input width of a product
+//          H query heads   G key/value heads   D head dimension   F feed-forward width   V vocabulary
+//
+// The contract (docs/numerics.md): an output element is reduced in an order that depends on the
+// reduction's length alone, never on the number of rows, the chunking or the threads. A reduction
+// along a row (a norm, a softmax) runs in kLanes lanes, lane l taking the elements l, l + kLanes, ...,
+// and the lanes are then added as a binary tree (i += i + 8, then 4, 2, 1). A product walks K in order
+// as one chain of fused multiply-adds from zero. Every `cpu` instruction set follows these rules, so
+// in float32 all of them give the same bits; `ref` is a plain scalar statement of the meaning and
+// agrees within rounding.
+//
+// Backward ops ADD into gradients of weights (dw) and WRITE gradients of activations unless said
+// otherwise. Views are non-owning; a backend keeps no pointer after the call. One caller at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "backend/layout.h"
+#include "tensor/dtype.h"
+#include "tensor/tensor.h"
+
+namespace r1 {
+
+// A weight matrix [N, K] packed for products: panels of kLanes output columns (the last padded with
+// zeros), K walked in order inside a panel.
+//   kF32:  data[panel][k][kLanes]
+//   kBF16: data[panel][k / 2][kLanes][2]   (K padded to even with zeros)
+// In bf16 the input rows are rounded to bf16 too (nearest even) and products accumulate in float32.
+struct PackedWeight {
+  DType dtype = DType::kF32;
+  int64_t n = 0, k = 0;
+  void* data = nullptr;  // packed_bytes(dtype, n, k) bytes, 64-byte aligned
+
+  static int64_t panels(int64_t n) { return (n + kLanes - 1) / kLanes; }
+  static int64_t bytes(DType dtype, int64_t n, int64_t k) {
+    return panels(n) * kLanes * (dtype == DType::kBF16 ? (k + 1) / 2 * 2 * 2 : k * 4);
+  }
+};
+
+// One layer's pages of keys and values (or of their gradients). A page holds kPageSize consecutive
+// positions of one sequence, keys transposed so that a query meets 16 keys in one vector:
+//   k[page][G][D][kPageSize]      v[page][G][kPageSize][D]
+struct KvLayer {
+  float* k = nullptr;
+  float* v = nullptr;
+  int64_t kv_heads = 0, head_dim = 0;
+
+  int64_t page_floats() const { return kv_heads * head_dim * kPageSize; }
+  float* k_page(int64_t page, int64_t head) const {
+    return k + page * page_floats() + head * head_dim * kPageSize;
+  }
+  float* v_page(int64_t page, int64_t head) const {
+    return v + page * page_floats() + head * head_dim * kPageSize;
+  }
+};
+
+// A run of rows of a batch that belong to one sequence: rows [row, row + count) are its positions
+// [position, position + count). pages[i] holds its positions [16 i, 16 i + 16). Sequences that share
+// pages (a group's completions and their prompt) have the same family and stand next to each other.
+struct Sequence {
+  int64_t row = 0, count = 0;
+  int64_t position = 0;
+  const int32_t* pages = nullptr;
+  int32_t family = 0;
+};
+
+// Slots [0, slots) of page `from` are copied to page `to`: a prompt's last, partly filled page when a
+// completion branches off it.
+struct PageCopy {
+  int32_t from = 0, to = 0, slots = 0;
+};
+
+struct AdamW {
+  float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
+  float gradient_scale = 1;  // clipping and averaging, applied to the gradient first
+  float bias1 = 1, bias2 = 1;  // 1 - beta^t
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual const char* name() const = 0;  // "ref", "cpu"
+  virtual const char* isa() const = 0;   // "scalar", "portable", "avx2", "avx512", "avx512bf16", "neon"
+  virtual int threads() const = 0;
+
+  // --- weights ---
+  // w [N, K] row-major. packed.n = N, packed.k = K.
+  virtual void pack(ConstTensor w, PackedWeight packed) = 0;
+  // The transpose, for the input's gradient: packed.n = K, packed.k = N.
+  virtual void pack_transposed(ConstTensor w, PackedWeight packed) = 0;
+
+  // --- products ---
+  // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.
+  virtual void matmul(ConstTensor x_TK, const PackedWeight& w_NK, const float* bias, bool add,
+                      Tensor out_TN) = 0;
+  // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of the
+  // batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
+  virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, Tensor dw_NK) = 0;
+  // dbias[n] += sum_t dout[t, n], rows in order.
+  virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
+
+  // --- rows ---
+  // out[t] = table[ids[t]]
+  virtual void embed(std::span<const int32_t> ids, ConstTensor table_VC, Tensor out_TC) = 0;
+  // dtable[ids[t]] += dout[t], rows in order
+  virtual void embed_backward(std::span<const int32_t> ids, ConstTensor dout_TC,
+                              Tensor dtable_VC) = 0;
+
+  // out[i] = x[rows[i]]
+  virtual void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) = 0;
+  // dx[rows[i]] += dout[i], i in order (a row may occur more than once)
+  virtual void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) = 0;
+
+  // x += y
+  virtual void add(Tensor x, ConstTensor y) = 0;
+
+  // Each row is `groups` segments of w.size() elements, normalized one by one (groups = 1 for a
+  // block's norm, = heads for Qwen3's q and k norms):
+  //   out = x * rstd * w,  rstd = 1 / sqrt(mean(x^2) + eps).   out may be x. rstd is [T, groups].
+  virtual void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps,
+                        Tensor out, float* rstd) = 0;
+  // dx (+)= rstd * (dout * w - x * rstd^2 * mean(dout * w * x));  dw += sum_rows dout * x * rstd.
+  // `add` says whether dx is added to (the residual's gradient) or written. dx may be dout.
+  virtual void rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w,
+                                 int64_t groups, const float* rstd, bool add, Tensor dx,
+                                 float* dw) = 0;
+
+  // Rotates pairs (i, i + D/2) of each head by the angle of its row's position, in place.
+  // cos_sin is [positions, D]: D/2 cosines, then D/2 sines. x is [T, heads * D].
+  virtual void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+                    ConstTensor cos_sin) = 0;
+  virtual void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
+                             ConstTensor cos_sin) = 0;
+
+  // out[t, f] = silu(gate_up[t, f]) * gate_up[t, F + f]
+  virtual void swiglu(ConstTensor gate_up_T2F, Tensor out_TF) = 0;
+  virtual void swiglu_backward(ConstTensor dout_TF, ConstTensor gate_up_T2F, Tensor dgate_up) = 0;
+
+  // --- attention over pages ---
+  // Writes the rows' keys and values to their sequences' pages. k and v are [T, G * D].
+  virtual void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
+                         KvLayer kv) = 0;
+  // dk and dv of the rows, read from the pages of gradients.
+  virtual void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
+                                  Tensor dv) = 0;
+  virtual void kv_copy(std::span<const PageCopy> copies, KvLayer kv) = 0;
+  // dkv[from] += dkv[to] over the copied slots, copies in order.
+  virtual void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) = 0;
+
+  // Causal attention of each row over its sequence's positions up to its own: online softmax over
+  // blocks of kBlockPages pages, in order. q, out [T, H * D]; head h reads KV head h / (H / G). lse [T, H] gets the log of
+  // the softmax's denominator (for backward); it may be null.
+  virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
+                         Tensor out, float* lse) = 0;
+  // Writes dq; ADDS to the pages of dkv (zero them first). Within a family, sequences in order.
+  virtual void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out,
+                                  const float* lse, std::span<const Sequence> seqs, KvLayer kv,
+                                  float scale, Tensor dq, KvLayer dkv) = 0;
+
+  // --- the loss ---
+  // Per row of logits [R, V]: logprob[r] = x[target] - max - log(sum exp(x - max)); normalizer[r] =
+  // max + log(sum ...) is not formed: max[r] and log_sum[r] are kept apart, so that the sampler and
+  // the loss subtract in the same order. entropy[r] (may be null) is that of the softmax.
+  // -inf logits have probability zero.
+  virtual void log_softmax(ConstTensor logits_RV, std::span<const int32_t> targets, float* logprob,
+                           float* max, float* log_sum, float* entropy) = 0;
+  // In place: logits[r, v] = scale * dlogprob[r] * ((v == target) - exp(logits - max - log_sum)).
+  virtual void log_softmax_backward(Tensor logits_RV, std::span<const int32_t> targets,
+                                    const float* dlogprob, const float* max, const float* log_sum,
+                                    float scale) = 0;
+
+  // x *= factor
+  virtual void scale(Tensor x, float factor) = 0;
+
+  // --- the optimizer ---
+  // Sum of squares in double: blocks of 4096 elements, the blocks' sums added in order.
+  virtual double sum_squares(std::span<const float> x) = 0;
+  // Decoupled weight decay (Loshchilov and Hutter, 2019):
+  //   g = gradient_scale * grad;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+  //   w -= learning_rate * (m / bias1 / (sqrt(v / bias2) + epsilon) + weight_decay * w)
+  virtual void adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
+                     std::span<float> m, std::span<float> v) = 0;
+};
+
+}  // namespace r1
