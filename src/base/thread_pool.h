@@ -2,7 +2,6 @@
 // specified, so a task's result must not depend on it: that is how thread counts leave no trace.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -15,7 +14,8 @@ namespace r1 {
 
 class ThreadPool {
  public:
-  // threads >= 1 counts the caller's own. 0 means the hardware's.
+  // threads >= 1 counts the caller's own. 0 means the hardware's. JobError if the system refuses
+  // that many.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -23,8 +23,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls f(task) for task in [0, tasks) and returns when all are done. One caller at a time;
-  // f must not throw and must not call run.
+  // Calls f(task) for task in [0, tasks) and returns when all are done; what they wrote is then
+  // visible to the caller. One caller at a time; tasks < 2^32; f must not throw and must not call
+  // run.
   template <class F>
   void run(int64_t tasks, F&& f) {
     using Fn = std::remove_reference_t<F>;
@@ -36,20 +37,27 @@ class ThreadPool {
  private:
   using Call = void (*)(void*, int64_t);
   void run_erased(int64_t tasks, Call call, void* context);
+  // Runs tasks until none is left to claim.
+  void work();
   void loop();
+  void stop();
 
-  std::vector<std::thread> workers_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  int sleeping_ = 0;
-  bool stop_ = false;
-
-  Call call_ = nullptr;
+  // The number of the run (high half) and how many of its tasks are unclaimed (low half). A thread
+  // claims a task by taking one off the low half, and only then reads call_, context_ and tasks_:
+  // the run cannot end before that task is done, so they are that run's. A thread that comes late
+  // finds nothing to claim, and nobody waits for a thread that has claimed nothing: one that the
+  // system has put aside holds no run up.
+  alignas(64) std::atomic<uint64_t> state_{0};
+  alignas(64) std::atomic<int64_t> unfinished_{0};
+  alignas(64) Call call_ = nullptr;
   void* context_ = nullptr;
   int64_t tasks_ = 0;
-  std::atomic<int64_t> next_{0};
-  std::atomic<uint64_t> ticket_{0};  // grows by one a run; workers wait for it to move
-  std::atomic<int> busy_{0};         // workers that have not finished the current run
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  int sleeping_ = 0;               // guarded by mutex_
+  std::atomic<bool> stop_{false};  // stopping also moves state_ to a new run, of no tasks
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace r1
