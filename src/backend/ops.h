@@ -1,15 +1,16 @@
 // The operations a transformer is made of, each with its backward beneath it: what a backend does.
 //
 // Shapes:  T rows (tokens) of a batch   C model width     N, K output and input width of a product
-//          H query heads   G key/value heads   D head dimension   F feed-forward width   V vocabulary
+//          H query heads   G key/value heads   D head dimension   F feed-forward width   V
+//          vocabulary
 //
 // The contract (docs/numerics.md): an output element is reduced in an order that depends on the
 // reduction's length alone, never on the number of rows, the chunking or the threads. A reduction
-// along a row (a norm, a softmax) runs in kLanes lanes, lane l taking the elements l, l + kLanes, ...,
-// and the lanes are then added as a binary tree (i += i + 8, then 4, 2, 1). A product walks K in order
-// as one chain of fused multiply-adds from zero. Every `cpu` instruction set follows these rules, so
-// in float32 all of them give the same bits; `ref` is a plain scalar statement of the meaning and
-// agrees within rounding.
+// along a row (a norm, a softmax) runs in kLanes lanes, lane l taking the elements l, l + kLanes,
+// ..., and the lanes are then added as a binary tree (i += i + 8, then 4, 2, 1). A product walks K
+// in order as one chain of fused multiply-adds from zero. Every `cpu` instruction set follows these
+// rules, so in float32 all of them give the same bits; `ref` is a plain scalar statement of the
+// meaning and agrees within rounding.
 //
 // Backward ops ADD into gradients of weights (dw) and WRITE gradients of activations unless said
 // otherwise. Views are non-owning; a backend keeps no pointer after the call. One caller at a time.
@@ -58,8 +59,9 @@ struct KvLayer {
 };
 
 // A run of rows of a batch that belong to one sequence: rows [row, row + count) are its positions
-// [position, position + count). pages[i] holds its positions [16 i, 16 i + 16). Sequences that share
-// pages (a group's completions and their prompt) have the same family and stand next to each other.
+// [position, position + count). pages[i] holds its positions [16 i, 16 i + 16). Sequences that
+// share pages (a group's completions and their prompt) have the same family and stand next to each
+// other.
 struct Sequence {
   int64_t row = 0, count = 0;
   int64_t position = 0;
@@ -67,15 +69,15 @@ struct Sequence {
   int32_t family = 0;
 };
 
-// Slots [0, slots) of page `from` are copied to page `to`: a prompt's last, partly filled page when a
-// completion branches off it.
+// Slots [0, slots) of page `from` are copied to page `to`: a prompt's last, partly filled page when
+// a completion branches off it.
 struct PageCopy {
   int32_t from = 0, to = 0, slots = 0;
 };
 
 struct AdamW {
   float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
-  float gradient_scale = 1;  // clipping and averaging, applied to the gradient first
+  float gradient_scale = 1;    // clipping and averaging, applied to the gradient first
   float bias1 = 1, bias2 = 1;  // 1 - beta^t
 };
 
@@ -83,7 +85,8 @@ class Ops {
  public:
   virtual ~Ops() = default;
   virtual const char* name() const = 0;  // "ref", "cpu"
-  virtual const char* isa() const = 0;   // "scalar", "portable", "avx2", "avx512", "avx512bf16", "neon"
+  virtual const char* isa()
+      const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512bf16", "neon"
   virtual int threads() const = 0;
 
   // --- weights ---
@@ -96,8 +99,8 @@ class Ops {
   // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.
   virtual void matmul(ConstTensor x_TK, const PackedWeight& w_NK, const float* bias, bool add,
                       Tensor out_TN) = 0;
-  // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of the
-  // batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
+  // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of
+  // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
   virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, Tensor dw_NK) = 0;
   // dbias[n] += sum_t dout[t, n], rows in order.
   virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
@@ -151,8 +154,8 @@ class Ops {
   virtual void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) = 0;
 
   // Causal attention of each row over its sequence's positions up to its own: online softmax over
-  // blocks of kBlockPages pages, in order. q, out [T, H * D]; head h reads KV head h / (H / G). lse [T, H] gets the log of
-  // the softmax's denominator (for backward); it may be null.
+  // blocks of kBlockPages pages, in order. q, out [T, H * D]; head h reads KV head h / (H / G). lse
+  // [T, H] gets the log of the softmax's denominator (for backward); it may be null.
   virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                          Tensor out, float* lse) = 0;
   // Writes dq; ADDS to the pages of dkv (zero them first). Within a family, sequences in order.
@@ -161,16 +164,19 @@ class Ops {
                                   float scale, Tensor dq, KvLayer dkv) = 0;
 
   // --- the loss ---
-  // Per row of logits [R, V]: logprob[r] = x[target] - max - log(sum exp(x - max)); normalizer[r] =
-  // max + log(sum ...) is not formed: max[r] and log_sum[r] are kept apart, so that the sampler and
-  // the loss subtract in the same order. entropy[r] (may be null) is that of the softmax.
-  // -inf logits have probability zero.
+  // Per row of logits [R, V]: logprob[r] = (x[target] - max[r]) - log_sum[r], log_sum[r] =
+  // log(sum exp(x - max)). entropy[r] (may be null) is that of the softmax. A logit of -inf has
+  // probability zero.
   virtual void log_softmax(ConstTensor logits_RV, std::span<const int32_t> targets, float* logprob,
                            float* max, float* log_sum, float* entropy) = 0;
   // In place: logits[r, v] = scale * dlogprob[r] * ((v == target) - exp(logits - max - log_sum)).
   virtual void log_softmax_backward(Tensor logits_RV, std::span<const int32_t> targets,
                                     const float* dlogprob, const float* max, const float* log_sum,
                                     float scale) = 0;
+
+  // Draws a token from each row's softmax by inverting its cumulative sum at uniform[r] in [0, 1):
+  // exp(x - max) summed by chunks of kLanes (each as the tree above), chunks in order.
+  virtual void sample(ConstTensor logits_RV, const float* uniform, int32_t* token) = 0;
 
   // x *= factor
   virtual void scale(Tensor x, float factor) = 0;

@@ -8,7 +8,8 @@
 // time so that a key is loaded once for all of them. A key beyond a query's limit has p = 0, which
 // leaves its sums as they are: a query's bits do not depend on its neighbours.
 //
-// Backward, with p_j = exp(s_j - lse), delta = dout.out, dp_j = dout.v_j, ds_j = p_j (dp_j - delta):
+// Backward, with p_j = exp(s_j - lse), delta = dout.out, dp_j = dout.v_j, ds_j = p_j (dp_j -
+// delta):
 //   dv_j += p_j dout      dk_j += scale ds_j q      dq += scale ds_j k_j
 
 namespace {

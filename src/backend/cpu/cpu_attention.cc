@@ -71,8 +71,7 @@ void CpuOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> s
   });
 }
 
-void CpuOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
-                                Tensor dv) {
+void CpuOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
   const auto chunks = row_chunks(seqs);
   const int64_t dim = dkv.head_dim;
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
@@ -120,8 +119,7 @@ void CpuOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv
   const auto chunks = row_chunks(seqs);
   pool_.run(static_cast<int64_t>(chunks.size()) * kv.kv_heads, [&](int64_t i) {
     const RowChunk& chunk = chunks[static_cast<size_t>(i / kv.kv_heads)];
-    const Attention a =
-        sequence_attention(q, *chunk.seq, kv, i % kv.kv_heads, scale, out, lse);
+    const Attention a = sequence_attention(q, *chunk.seq, kv, i % kv.kv_heads, scale, out, lse);
     kernels_.attention(a, chunk.begin, chunk.end);
   });
 }

@@ -37,8 +37,7 @@ void CpuOps::pack_any(ConstTensor w, bool transpose, PackedWeight packed) {
   });
 }
 
-void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
-                    Tensor out) {
+void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
   R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
   Matmul m{x.data, x.stride, w.data, w.n, w.k, bias, add, out.data, out.stride};
   const bool bf16 = w.dtype == DType::kBF16;
@@ -52,8 +51,8 @@ void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, boo
   }
   // Blocks of rows that stay in the second-level cache with a task's panels.
   const int64_t tile = kernels_.tile_rows, panels = PackedWeight::panels(w.n);
-  const int64_t row_step =
-      std::max(tile, std::min<int64_t>(96, kTaskFloats * 8 / std::max<int64_t>(1, w.k)) / tile * tile);
+  const int64_t row_step = std::max(
+      tile, std::min<int64_t>(96, kTaskFloats * 8 / std::max<int64_t>(1, w.k)) / tile * tile);
   const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
   const int64_t work = kTaskFloats * 32 / std::max<int64_t>(1, w.k * std::min(row_step, x.rows));
   const int64_t panel_step = std::max<int64_t>(8, work / kLanes / 8 * 8);
@@ -68,10 +67,10 @@ void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, boo
 
 void CpuOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
-  const MatmulWeight m{dout.data, dout.stride, x.data, x.stride, x.rows,
+  const MatmulWeight m{dout.data, dout.stride, x.data,  x.stride, x.rows,
                        dw.rows,   dw.cols,     dw.data, dw.stride};
   const int64_t panels = PackedWeight::panels(dw.cols);
-  constexpr int64_t kRows = 96, kPanels = 8;
+  constexpr int64_t kRows = kWeightColumns, kPanels = 8;
   const int64_t n_blocks = (dw.rows + kRows - 1) / kRows;
   const int64_t panel_blocks = (panels + kPanels - 1) / kPanels;
   pool_.run(n_blocks * panel_blocks, [&](int64_t i) {
@@ -194,6 +193,14 @@ void CpuOps::log_softmax_backward(Tensor logits, std::span<const int32_t> target
     for (int64_t t = begin; t < end; ++t) {
       kernels_.log_softmax_backward(logits.row(t), logits.cols, targets[static_cast<size_t>(t)],
                                     dlogprob[t], max[t], log_sum[t], scale);
+    }
+  });
+}
+
+void CpuOps::sample(ConstTensor logits, const float* uniform, int32_t* token) {
+  split(logits.rows, rows_per_task(4 * logits.cols), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      token[t] = kernels_.sample(logits.row(t), logits.cols, uniform[t]);
     }
   });
 }

@@ -1,5 +1,5 @@
-// Ops on the CPU: splits each op into tasks for the thread pool and hands them to the kernels of one
-// instruction set. How an op is split depends on shapes alone and never shows in a result.
+// Ops on the CPU: splits each op into tasks for the thread pool and hands them to the kernels of
+// one instruction set. How an op is split depends on shapes alone and never shows in a result.
 #pragma once
 
 #include <memory>
@@ -46,23 +46,22 @@ class CpuOps : public Ops {
   void swiglu(ConstTensor gate_up, Tensor out) override;
   void swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) override;
 
-  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
-                 KvLayer kv) override;
+  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
   void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
                           Tensor dv) override;
   void kv_copy(std::span<const PageCopy> copies, KvLayer kv) override;
   void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) override;
-  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
-                 Tensor out, float* lse) override;
+  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor out,
+                 float* lse) override;
   void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
                           std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
                           KvLayer dkv) override;
 
-  void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,
-                   float* max, float* log_sum, float* entropy) override;
-  void log_softmax_backward(Tensor logits, std::span<const int32_t> targets,
-                            const float* dlogprob, const float* max, const float* log_sum,
-                            float scale) override;
+  void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob, float* max,
+                   float* log_sum, float* entropy) override;
+  void log_softmax_backward(Tensor logits, std::span<const int32_t> targets, const float* dlogprob,
+                            const float* max, const float* log_sum, float scale) override;
+  void sample(ConstTensor logits, const float* uniform, int32_t* token) override;
   void scale(Tensor x, float factor) override;
   double sum_squares(std::span<const float> x) override;
   void adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
@@ -86,9 +85,8 @@ template <class F>
 void CpuOps::split(int64_t count, int64_t grain, int64_t unit, F&& f) {
   if (count <= 0) return;
   const int64_t step = (grain < unit ? unit : (grain + unit - 1) / unit * unit);
-  pool_.run((count + step - 1) / step, [&](int64_t i) {
-    f(i * step, i * step + step < count ? i * step + step : count);
-  });
+  pool_.run((count + step - 1) / step,
+            [&](int64_t i) { f(i * step, i * step + step < count ? i * step + step : count); });
 }
 
 }  // namespace r1::cpu

@@ -30,6 +30,8 @@ struct MatmulWeight {
   int64_t ws;
 };
 
+constexpr int kWeightColumns = 96;  // columns of dout that one matmul_weight call takes
+
 struct RmsNorm {
   const float* x;
   int64_t xs;
@@ -60,8 +62,8 @@ struct Attention {
   const float* q;  // row 0 of the sequence, first head of the group; [rows, heads * D]
   int64_t qs;
   const int32_t* pages;
-  int64_t position;    // of row 0
-  const float* k;      // page 0 of this KV head
+  int64_t position;  // of row 0
+  const float* k;    // page 0 of this KV head
   const float* v;
   int64_t page_stride;  // floats from one page of this head to the next
   int64_t heads;        // query heads that read this KV head
@@ -84,7 +86,9 @@ struct AttentionBackward {
   float* scratch;  // attention_backward_scratch(dim) floats
 };
 
-inline constexpr int64_t attention_backward_scratch(int64_t dim) { return 2 * dim * kPageSize; }
+inline constexpr int64_t attention_backward_scratch(int64_t dim) {
+  return 2 * dim * kPageSize;
+}
 
 struct LogSoftmax {
   const float* x;
@@ -111,7 +115,7 @@ struct Kernels {
                      int64_t panel_end);
   void (*matmul_bf16)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                       int64_t panel_end);
-  // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end).
+  // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
   void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                         int64_t panel_end);
   // out[c] += sum_t x[t, c] for c in [begin, end)
@@ -135,11 +139,13 @@ struct Kernels {
   void (*log_softmax_backward)(float* x, int64_t width, int32_t target, float dlogprob, float max,
                                float log_sum, float scale);
 
+  int32_t (*sample)(const float* x, int64_t width, float uniform);
+
   double (*sum_squares)(const float* x, int64_t count);
   void (*adamw)(const AdamWArgs&, float* w, const float* grad, float* m, float* v, int64_t count);
 
   // The machine's limits, for benchmarks: `rounds` rounds of independent multiply-adds on registers
-  // alone; returns the floating-point operations done. sink keeps them alive.
+  // alone; returns the floating-point operations done. sink [64] keeps them alive.
   int64_t (*peak_f32)(int64_t rounds, float* sink);
   int64_t (*peak_bf16)(int64_t rounds, float* sink);
 };

@@ -11,9 +11,10 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 }  // namespace
 
 #include "backend/cpu/math.inl"
+
+#include "backend/cpu/attention.inl"
 #include "backend/cpu/products.inl"
 #include "backend/cpu/rows.inl"
-#include "backend/cpu/attention.inl"
 
 namespace {
 
@@ -40,6 +41,7 @@ constexpr Kernels table(const char* isa) {
       .attention_backward = attention_backward,
       .log_softmax = log_softmax,
       .log_softmax_backward = log_softmax_backward,
+      .sample = sample,
       .sum_squares = sum_squares,
       .adamw = adamw,
       .peak_f32 = peak_f32,

@@ -22,7 +22,9 @@ const Kernels* avx512_kernels() {
 #include "backend/cpu/kernels.h"
 
 namespace r1::cpu {
-const Kernels* avx512_kernels() { return nullptr; }
+const Kernels* avx512_kernels() {
+  return nullptr;
+}
 }  // namespace r1::cpu
 
 #endif

@@ -20,7 +20,9 @@ const Kernels* avx512bf16_kernels() {
 #include "backend/cpu/kernels.h"
 
 namespace r1::cpu {
-const Kernels* avx512bf16_kernels() { return nullptr; }
+const Kernels* avx512bf16_kernels() {
+  return nullptr;
+}
 }  // namespace r1::cpu
 
 #endif

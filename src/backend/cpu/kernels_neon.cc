@@ -20,7 +20,9 @@ const Kernels* neon_kernels() {
 #include "backend/cpu/kernels.h"
 
 namespace r1::cpu {
-const Kernels* neon_kernels() { return nullptr; }
+const Kernels* neon_kernels() {
+  return nullptr;
+}
 }  // namespace r1::cpu
 
 #endif

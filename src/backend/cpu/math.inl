@@ -2,8 +2,11 @@
 
 namespace {
 
-// e^x with a relative error under 2e-7 (rows_test.cc): x = n ln 2 + r, |r| <= ln 2 / 2, a polynomial
-// in r (Cephes, expf), times 2^n. Below -87.3 the result is 0; above 88.3 it is that of 88.3.
+constexpr int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// e^x with a relative error under 2e-7 (rows_test.cc): x = n ln 2 + r, |r| <= ln 2 / 2, a
+// polynomial in r (Cephes, expf), times 2^n. Below -87.3 the result is 0; above 88.3 it is that
+// of 88.3.
 inline V16 exp(V16 x) {
   const V16 low = set1(-87.3f);
   const V16 y = min(max(x, low), set1(88.3f));
@@ -29,6 +32,8 @@ inline float exp(float x) {
 
 // The logarithm of a sum: rounded from double, where every libm agrees to the last float bit but
 // for ties within 1e-8 of a rounding boundary.
-inline float log(float x) { return static_cast<float>(__builtin_log(static_cast<double>(x))); }
+inline float log(float x) {
+  return static_cast<float>(__builtin_log(static_cast<double>(x)));
+}
 
 }  // namespace

@@ -6,8 +6,6 @@
 
 namespace {
 
-constexpr int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 inline float weight_at(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k) {
   return transpose ? w[k * ws + n] : w[n * ws + k];
 }
@@ -226,20 +224,20 @@ void product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_
   if (full < row_end) product_few<kBf16>(m, full, row_end - full, panel_begin, panel_end);
 }
 
-// dw[n0 + r, 16 p ...] continues its chain over a block of rows. x is packed [rows][16].
+// dw[n0 + r, 16 p ...] continues its chain over a block of rows. d is packed [rows][kRows], x
+// [rows][16].
 template <int kRows>
-void weight_tile(const MatmulWeight& m, const float* x, int64_t row, int64_t rows, int64_t n0,
+void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t rows, int64_t n0,
                  int64_t panel) {
   const int64_t column = panel * kLanes;
   const int64_t width = m.k - column < kLanes ? m.k - column : kLanes;
   V16 acc[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) acc[r] = load_n(m.dw + (n0 + r) * m.ws + column, width);
-  const float* d = m.dout + row * m.ds + n0;
-  for (int64_t t = 0; t < rows; ++t, d += m.ds) {
+  for (int64_t t = 0; t < rows; ++t) {
     const V16 b = load(x + t * kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(d[r]), b, acc[r]);
+    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(d[t * kRows + r]), b, acc[r]);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) store_n(m.dw + (n0 + r) * m.ws + column, acc[r], width);
@@ -247,27 +245,35 @@ void weight_tile(const MatmulWeight& m, const float* x, int64_t row, int64_t row
 
 void matmul_weight(const MatmulWeight& m, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                    int64_t panel_end) {
-  constexpr int64_t kBlock = 128;  // rows whose packed panel stays in the first-level cache
-  float packed[kBlock * kLanes];
+  constexpr int64_t kBlock = 128;  // rows whose packed panels stay in the first-level cache
+  float x[kBlock * kLanes], d[kBlock * kWeightColumns];
+  const int64_t full = n_begin + (n_end - n_begin) / kWeightRows * kWeightRows;
   for (int64_t row = 0; row < m.rows; row += kBlock) {
     const int64_t rows = m.rows - row < kBlock ? m.rows - row : kBlock;
+    for (int64_t n = n_begin; n < n_end;) {
+      const int64_t width = n < full ? kWeightRows : 1;
+      float* tile = d + (n - n_begin) * kBlock;
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t r = 0; r < width; ++r) tile[t * width + r] = m.dout[(row + t) * m.ds + n + r];
+      }
+      n += width;
+    }
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const int64_t column = panel * kLanes;
       const int64_t width = m.k - column < kLanes ? m.k - column : kLanes;
       for (int64_t t = 0; t < rows; ++t) {
-        store(packed + t * kLanes, load_n(m.x + (row + t) * m.xs + column, width));
+        store(x + t * kLanes, load_n(m.x + (row + t) * m.xs + column, width));
       }
       int64_t n = n_begin;
-      for (; n + kWeightRows <= n_end; n += kWeightRows) {
-        weight_tile<kWeightRows>(m, packed, row, rows, n, panel);
+      for (; n < full; n += kWeightRows) {
+        weight_tile<kWeightRows>(m, d + (n - n_begin) * kBlock, x, rows, n, panel);
       }
-      for (; n < n_end; ++n) weight_tile<1>(m, packed, row, rows, n, panel);
+      for (; n < n_end; ++n) weight_tile<1>(m, d + (n - n_begin) * kBlock, x, rows, n, panel);
     }
   }
 }
 
-void column_sums(const float* x, int64_t xs, int64_t rows, float* out, int64_t begin,
-                 int64_t end) {
+void column_sums(const float* x, int64_t xs, int64_t rows, float* out, int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; c += kLanes) {
     const int64_t width = end - c < kLanes ? end - c : kLanes;
     V16 acc = load_n(out + c, width);
@@ -281,7 +287,7 @@ constexpr int kPeakChains = kTileRows * kTilePanels;
 int64_t peak_f32(int64_t rounds, float* sink) {
   V16 acc[kPeakChains];
 #pragma GCC unroll 32
-  for (int i = 0; i < kPeakChains; ++i) acc[i] = set1(static_cast<float>(i));
+  for (int i = 0; i < kPeakChains; ++i) acc[i] = load(sink + i);
   const V16 a = set1(sink[0]), b = set1(sink[1]);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 32
@@ -296,7 +302,7 @@ int64_t peak_f32(int64_t rounds, float* sink) {
 int64_t peak_bf16(int64_t rounds, float* sink) {
   V16 acc[kPeakChains];
 #pragma GCC unroll 32
-  for (int i = 0; i < kPeakChains; ++i) acc[i] = set1(static_cast<float>(i));
+  for (int i = 0; i < kPeakChains; ++i) acc[i] = load(sink + i);
   const __m512bh a = (__m512bh)_mm512_loadu_si512(sink);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 32
@@ -307,7 +313,9 @@ int64_t peak_bf16(int64_t rounds, float* sink) {
   return rounds * kPeakChains * kLanes * 4;
 }
 #else
-int64_t peak_bf16(int64_t rounds, float* sink) { return peak_f32(rounds, sink); }
+int64_t peak_bf16(int64_t rounds, float* sink) {
+  return peak_f32(rounds, sink);
+}
 #endif
 
 }  // namespace

@@ -47,8 +47,8 @@ void rms_norm_backward_dw(const RmsNormBackward& a, int64_t column_begin, int64_
     V16 acc = load_n(a.dw + c, n);
     for (int64_t t = 0; t < a.rows; ++t) {
       for (int64_t g = 0; g < a.groups; ++g) {
-        const V16 x = mul(load_n(a.x + t * a.xs + g * a.width + c, n),
-                          set1(a.rstd[t * a.groups + g]));
+        const V16 x =
+            mul(load_n(a.x + t * a.xs + g * a.width + c, n), set1(a.rstd[t * a.groups + g]));
         acc = fma(load_n(a.dout + t * a.ds + g * a.width + c, n), x, acc);
       }
     }
@@ -157,6 +157,37 @@ void log_softmax_backward(float* x, int64_t width, int32_t target, float dlogpro
     store_n(x + i, mul(p, set1(-d)), n);
   }
   x[target] = d * (1.0f - exp((before - m) - log_sum));
+}
+
+inline V16 chunk_of(const float* x, int64_t width, int64_t i) {
+  const int64_t n = width - i < kLanes ? width - i : kLanes;
+  return keep(load_n(x + i, n), n, set1(-__builtin_inff()));
+}
+
+int32_t sample(const float* x, int64_t width, float uniform) {
+  V16 top = set1(-__builtin_inff());
+  for (int64_t i = 0; i < width; i += kLanes) top = max(top, chunk_of(x, width, i));
+  const V16 m = set1(max_lane(top));
+  float total = 0.0f;
+  for (int64_t i = 0; i < width; i += kLanes) total += sum(exp(sub(chunk_of(x, width, i), m)));
+  const float goal = uniform * total;
+  float before = 0.0f;
+  int32_t last = 0;  // the last token with any probability: where rounding would run off the end
+  for (int64_t i = 0; i < width; i += kLanes) {
+    float lanes[kLanes];
+    const V16 e = exp(sub(chunk_of(x, width, i), m));
+    const float after = before + sum(e);
+    store(lanes, e);
+    float running = before;
+    for (int l = 0; l < kLanes; ++l) {
+      if (lanes[l] > 0.0f) last = static_cast<int32_t>(i + l);
+      running += lanes[l];
+      if (after > goal && running > goal) return static_cast<int32_t>(i + l);
+    }
+    if (after > goal) return last;
+    before = after;
+  }
+  return last;
 }
 
 double sum_squares(const float* x, int64_t count) {

@@ -10,7 +10,9 @@ struct V16 {
   __m256 a, b;
 };
 
-inline V16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline V16 load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
 inline void store(float* p, V16 x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
@@ -22,14 +24,28 @@ inline V16 set1(float x) {
 inline V16 fma(V16 x, V16 y, V16 z) {
   return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
 }
-inline V16 add(V16 x, V16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-inline V16 sub(V16 x, V16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-inline V16 mul(V16 x, V16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline V16 div(V16 x, V16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-inline V16 sqrt(V16 x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
+inline V16 add(V16 x, V16 y) {
+  return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+inline V16 sub(V16 x, V16 y) {
+  return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+inline V16 mul(V16 x, V16 y) {
+  return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+inline V16 div(V16 x, V16 y) {
+  return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+inline V16 sqrt(V16 x) {
+  return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)};
+}
 // x > y ? x : y, so y where either is NaN.
-inline V16 max(V16 x, V16 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-inline V16 min(V16 x, V16 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline V16 max(V16 x, V16 y) {
+  return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
+inline V16 min(V16 x, V16 y) {
+  return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
 // Nearest integer, ties to even.
 inline V16 round(V16 x) {
   constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -40,7 +56,9 @@ inline __m256 pow2(__m256 x) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
 }
 // 2^x for integral x in [-126, 127].
-inline V16 pow2(V16 x) { return {pow2(x.a), pow2(x.b)}; }
+inline V16 pow2(V16 x) {
+  return {pow2(x.a), pow2(x.b)};
+}
 // x < y ? then : otherwise
 inline V16 select_less(V16 x, V16 y, V16 then, V16 otherwise) {
   return {_mm256_blendv_ps(otherwise.a, then.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
@@ -56,13 +74,16 @@ inline V16 keep(V16 x, int64_t n, V16 rest) {
   return {_mm256_blendv_ps(rest.a, x.a, lane_mask(n)),
           _mm256_blendv_ps(rest.b, x.b, lane_mask(n - 8))};
 }
-// The first n <= 16 elements, zeros after.
+// The first n <= 16 elements, zeros after. Whole vectors take the plain path: masked stores are
+// microcoded on AMD.
 inline V16 load_n(const float* p, int64_t n) {
+  if (n == 16) return load(p);
   return {_mm256_maskload_ps(p, _mm256_castps_si256(lane_mask(n))),
           n > 8 ? _mm256_maskload_ps(p + 8, _mm256_castps_si256(lane_mask(n - 8)))
                 : _mm256_setzero_ps()};
 }
 inline void store_n(float* p, V16 x, int64_t n) {
+  if (n == 16) return store(p, x);
   _mm256_maskstore_ps(p, _mm256_castps_si256(lane_mask(n)), x.a);
   if (n > 8) _mm256_maskstore_ps(p + 8, _mm256_castps_si256(lane_mask(n - 8)), x.b);
 }

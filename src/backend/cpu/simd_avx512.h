@@ -10,18 +10,40 @@ struct V16 {
   __m512 v;
 };
 
-inline V16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
-inline void store(float* p, V16 x) { _mm512_storeu_ps(p, x.v); }
-inline V16 set1(float x) { return {_mm512_set1_ps(x)}; }
-inline V16 fma(V16 x, V16 y, V16 z) { return {_mm512_fmadd_ps(x.v, y.v, z.v)}; }
-inline V16 add(V16 x, V16 y) { return {_mm512_add_ps(x.v, y.v)}; }
-inline V16 sub(V16 x, V16 y) { return {_mm512_sub_ps(x.v, y.v)}; }
-inline V16 mul(V16 x, V16 y) { return {_mm512_mul_ps(x.v, y.v)}; }
-inline V16 div(V16 x, V16 y) { return {_mm512_div_ps(x.v, y.v)}; }
-inline V16 sqrt(V16 x) { return {_mm512_sqrt_ps(x.v)}; }
+inline V16 load(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+inline void store(float* p, V16 x) {
+  _mm512_storeu_ps(p, x.v);
+}
+inline V16 set1(float x) {
+  return {_mm512_set1_ps(x)};
+}
+inline V16 fma(V16 x, V16 y, V16 z) {
+  return {_mm512_fmadd_ps(x.v, y.v, z.v)};
+}
+inline V16 add(V16 x, V16 y) {
+  return {_mm512_add_ps(x.v, y.v)};
+}
+inline V16 sub(V16 x, V16 y) {
+  return {_mm512_sub_ps(x.v, y.v)};
+}
+inline V16 mul(V16 x, V16 y) {
+  return {_mm512_mul_ps(x.v, y.v)};
+}
+inline V16 div(V16 x, V16 y) {
+  return {_mm512_div_ps(x.v, y.v)};
+}
+inline V16 sqrt(V16 x) {
+  return {_mm512_sqrt_ps(x.v)};
+}
 // x > y ? x : y, so y where either is NaN.
-inline V16 max(V16 x, V16 y) { return {_mm512_max_ps(x.v, y.v)}; }
-inline V16 min(V16 x, V16 y) { return {_mm512_min_ps(x.v, y.v)}; }
+inline V16 max(V16 x, V16 y) {
+  return {_mm512_max_ps(x.v, y.v)};
+}
+inline V16 min(V16 x, V16 y) {
+  return {_mm512_min_ps(x.v, y.v)};
+}
 // Nearest integer, ties to even.
 inline V16 round(V16 x) {
   return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -46,8 +68,12 @@ inline V16 keep(V16 x, int64_t n, V16 rest) {
 inline V16 load_n(const float* p, int64_t n) {
   return {_mm512_maskz_loadu_ps(lane_mask(n), p)};
 }
-inline void store_n(float* p, V16 x, int64_t n) { _mm512_mask_storeu_ps(p, lane_mask(n), x.v); }
-inline __m256 low_half(V16 x) { return _mm512_castps512_ps256(x.v); }
+inline void store_n(float* p, V16 x, int64_t n) {
+  _mm512_mask_storeu_ps(p, lane_mask(n), x.v);
+}
+inline __m256 low_half(V16 x) {
+  return _mm512_castps512_ps256(x.v);
+}
 inline __m256 high_half(V16 x) {
   return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x.v), 1));
 }

@@ -10,22 +10,38 @@ struct V16 {
   float32x4_t v[4];
 };
 
-#define R1_LANES(expression) \
-  V16 r;                     \
+#define R1_LANES(expression)                         \
+  V16 r;                                             \
   for (int i = 0; i < 4; ++i) r.v[i] = (expression); \
   return r
 
-inline V16 load(const float* p) { R1_LANES(vld1q_f32(p + 4 * i)); }
+inline V16 load(const float* p) {
+  R1_LANES(vld1q_f32(p + 4 * i));
+}
 inline void store(float* p, V16 x) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
 }
-inline V16 set1(float x) { R1_LANES(vdupq_n_f32(x)); }
-inline V16 fma(V16 x, V16 y, V16 z) { R1_LANES(vfmaq_f32(z.v[i], x.v[i], y.v[i])); }
-inline V16 add(V16 x, V16 y) { R1_LANES(vaddq_f32(x.v[i], y.v[i])); }
-inline V16 sub(V16 x, V16 y) { R1_LANES(vsubq_f32(x.v[i], y.v[i])); }
-inline V16 mul(V16 x, V16 y) { R1_LANES(vmulq_f32(x.v[i], y.v[i])); }
-inline V16 div(V16 x, V16 y) { R1_LANES(vdivq_f32(x.v[i], y.v[i])); }
-inline V16 sqrt(V16 x) { R1_LANES(vsqrtq_f32(x.v[i])); }
+inline V16 set1(float x) {
+  R1_LANES(vdupq_n_f32(x));
+}
+inline V16 fma(V16 x, V16 y, V16 z) {
+  R1_LANES(vfmaq_f32(z.v[i], x.v[i], y.v[i]));
+}
+inline V16 add(V16 x, V16 y) {
+  R1_LANES(vaddq_f32(x.v[i], y.v[i]));
+}
+inline V16 sub(V16 x, V16 y) {
+  R1_LANES(vsubq_f32(x.v[i], y.v[i]));
+}
+inline V16 mul(V16 x, V16 y) {
+  R1_LANES(vmulq_f32(x.v[i], y.v[i]));
+}
+inline V16 div(V16 x, V16 y) {
+  R1_LANES(vdivq_f32(x.v[i], y.v[i]));
+}
+inline V16 sqrt(V16 x) {
+  R1_LANES(vsqrtq_f32(x.v[i]));
+}
 // x > y ? x : y, so y where either is NaN.
 inline V16 max(V16 x, V16 y) {
   R1_LANES(vbslq_f32(vcgtq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]));
@@ -34,11 +50,13 @@ inline V16 min(V16 x, V16 y) {
   R1_LANES(vbslq_f32(vcltq_f32(x.v[i], y.v[i]), x.v[i], y.v[i]));
 }
 // Nearest integer, ties to even.
-inline V16 round(V16 x) { R1_LANES(vrndnq_f32(x.v[i])); }
+inline V16 round(V16 x) {
+  R1_LANES(vrndnq_f32(x.v[i]));
+}
 // 2^x for integral x in [-126, 127].
 inline V16 pow2(V16 x) {
-  R1_LANES(vreinterpretq_f32_s32(
-      vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(x.v[i]), vdupq_n_s32(127)), 23)));
+  R1_LANES(
+      vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(x.v[i]), vdupq_n_s32(127)), 23)));
 }
 // x < y ? then : otherwise
 inline V16 select_less(V16 x, V16 y, V16 then, V16 otherwise) {

@@ -1,0 +1,76 @@
+// Gradients by micro-batches and the AdamW step: what pretraining, SFT and RL have in common. A
+// loss reaches it as the derivative with respect to each token's log-probability.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/decoder.h"
+#include "model/sampling.h"
+#include "train/sequence_batch.h"
+
+namespace r1 {
+
+struct OptimizerOptions {
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.95;
+  double adam_epsilon = 1e-8;
+  double weight_decay = 0.0;
+  double max_grad_norm = 1.0;
+
+  template <class V>
+  void visit(V& v) {
+    v("adam_beta1", adam_beta1, "AdamW: decay of the gradient's mean");
+    v("adam_beta2", adam_beta2, "AdamW: decay of the gradient's square");
+    v("adam_epsilon", adam_epsilon, "AdamW: added to the square's root");
+    v("weight_decay", weight_decay, "AdamW: decay of matrices, decoupled from the gradient");
+    v("max_grad_norm", max_grad_norm, "clip the gradient to this norm; 0 never clips");
+  }
+};
+
+// Tokens' scores, in the order of SequenceBatch::targets().
+struct TokenScores {
+  std::vector<float> logprob, entropy;
+};
+
+class Trainer {
+ public:
+  // model must be of Use::kTraining and outlive the trainer, as must ops.
+  Trainer(Model& model, Ops& ops, const OptimizerOptions& options, bool gradient_checkpointing);
+
+  // Log-probabilities under the current weights; nothing is kept for backward.
+  TokenScores score(const SequenceBatch& batch, const SamplingParams& sampling);
+
+  // Forward and backward of one micro-batch. dlogprob is the loss's derivative for each target;
+  // gradients add up until apply().
+  TokenScores accumulate(const SequenceBatch& batch, const SamplingParams& sampling,
+                         std::span<const float> dlogprob);
+
+  // Clips, takes one AdamW step, repacks the weights and clears the gradients. Returns the
+  // gradient's norm before clipping. JobError if it is not finite; the weights are then unchanged.
+  double apply(double learning_rate);
+
+  Model& model() { return model_; }
+  int64_t updates() const { return updates_; }
+  // First and second moments, in the order of Model::masters(): for checkpoints.
+  std::span<float> moment1() { return {m_.floats(), m_.bytes() / sizeof(float)}; }
+  std::span<float> moment2() { return {v_.floats(), v_.bytes() / sizeof(float)}; }
+  void set_updates(int64_t n) { updates_ = n; }
+  size_t activation_bytes() const { return activations_.high_water_bytes(); }
+
+ private:
+  Tensor hidden_for(const SequenceBatch& batch);
+  void reserve_pages(int64_t pages);
+
+  Model& model_;
+  Ops& ops_;
+  OptimizerOptions options_;
+  Activations activations_, scoring_{Activations::Keep::kNothing};
+  KvCache kv_;
+  Gradients gradients_;
+  Buffer m_, v_, hidden_, dhidden_;
+  int64_t updates_ = 0;
+};
+
+}  // namespace r1
