@@ -1,0 +1,244 @@
+#include "backend/ref/ref_ops.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "backend/ref/ref_attention.h"
+#include "backend/ref/ref_math.h"
+#include "base/error.h"
+#include "tensor/dtype.h"
+
+namespace r1 {
+namespace {
+
+int64_t size_of(std::span<const int32_t> span) {
+  return static_cast<int64_t>(span.size());
+}
+
+float round_to_bf16(float x) {
+  return bf16_to_f32(f32_to_bf16(x));
+}
+
+// Where element (n, k) is among the elements of packed.data.
+int64_t packed_index(const PackedWeight& packed, int64_t n, int64_t k) {
+  const int64_t panel = n / kLanes, lane = n % kLanes;
+  if (packed.dtype == DType::kF32) return (panel * packed.k + k) * kLanes + lane;
+  const int64_t pairs = (packed.k + 1) / 2;
+  return ((panel * pairs + k / 2) * kLanes + lane) * 2 + k % 2;
+}
+
+float packed_at(const PackedWeight& packed, int64_t n, int64_t k) {
+  const int64_t index = packed_index(packed, n, k);
+  if (packed.dtype == DType::kF32) return static_cast<const float*>(packed.data)[index];
+  return bf16_to_f32(static_cast<const uint16_t*>(packed.data)[index]);
+}
+
+// w(n, k) is the matrix to pack.
+template <class Weight>
+void pack_any(const PackedWeight& packed, const Weight& w) {
+  R1_CHECK(packed.dtype == DType::kF32 || packed.dtype == DType::kBF16);
+  std::memset(packed.data, 0,
+              static_cast<size_t>(PackedWeight::bytes(packed.dtype, packed.n, packed.k)));
+  for (int64_t n = 0; n < packed.n; ++n) {
+    for (int64_t k = 0; k < packed.k; ++k) {
+      const int64_t index = packed_index(packed, n, k);
+      if (packed.dtype == DType::kF32) {
+        static_cast<float*>(packed.data)[index] = w(n, k);
+      } else {
+        static_cast<uint16_t*>(packed.data)[index] = f32_to_bf16(w(n, k));
+      }
+    }
+  }
+}
+
+ref::KvPages<float> pages_of(const KvLayer& kv) {
+  return {kv.k, kv.v, kv.kv_heads, kv.head_dim};
+}
+
+}  // namespace
+
+std::unique_ptr<Ops> make_ref_ops() {
+  return std::make_unique<RefOps>();
+}
+
+void RefOps::pack(ConstTensor w, PackedWeight packed) {
+  R1_CHECK(packed.n == w.rows && packed.k == w.cols);
+  pack_any(packed, [&](int64_t n, int64_t k) { return w.row(n)[k]; });
+}
+
+void RefOps::pack_transposed(ConstTensor w, PackedWeight packed) {
+  R1_CHECK(packed.n == w.cols && packed.k == w.rows);
+  pack_any(packed, [&](int64_t n, int64_t k) { return w.row(k)[n]; });
+}
+
+void RefOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
+  R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
+  std::vector<float> rounded;
+  if (w.dtype == DType::kBF16) {
+    for (int64_t t = 0; t < x.rows; ++t) {
+      for (int64_t k = 0; k < x.cols; ++k) rounded.push_back(round_to_bf16(x.row(t)[k]));
+    }
+    x = ConstTensor(rounded.data(), x.rows, x.cols);
+  }
+  ref::matmul<float>(
+      x, [&](int64_t n, int64_t k) { return packed_at(w, n, k); }, bias, add, out);
+}
+
+void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
+  R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
+  ref::matmul_backward_weight<float>(dout, x, dw);
+}
+
+void RefOps::matmul_backward_bias(ConstTensor dout, float* dbias) {
+  ref::matmul_backward_bias<float>(dout, dbias);
+}
+
+void RefOps::embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) {
+  gather_rows(table, ids, out);
+}
+
+void RefOps::embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) {
+  gather_rows_backward(dout, ids, dtable);
+}
+
+void RefOps::gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) {
+  R1_CHECK(out.rows == size_of(rows) && out.cols == x.cols);
+  ref::gather_rows<float>(x, rows, out);
+}
+
+void RefOps::gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) {
+  R1_CHECK(dout.rows == size_of(rows) && dout.cols == dx.cols);
+  ref::gather_rows_backward<float>(dout, rows, dx);
+}
+
+void RefOps::add(Tensor x, ConstTensor y) {
+  R1_CHECK(x.rows == y.rows && x.cols == y.cols);
+  ref::add<float>(x, y);
+}
+
+void RefOps::scale(Tensor x, float factor) {
+  ref::scale<float>(x, factor);
+}
+
+void RefOps::rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps,
+                      Tensor out, float* rstd) {
+  R1_CHECK(x.cols == groups * static_cast<int64_t>(w.size()));
+  R1_CHECK(out.rows == x.rows && out.cols == x.cols);
+  ref::rms_norm<float>(x, w, groups, static_cast<double>(eps), out, rstd);
+}
+
+void RefOps::rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w,
+                               int64_t groups, const float* rstd, bool add, Tensor dx, float* dw) {
+  R1_CHECK(x.cols == groups * static_cast<int64_t>(w.size()));
+  R1_CHECK(dout.rows == x.rows && dout.cols == x.cols);
+  R1_CHECK(dx.rows == x.rows && dx.cols == x.cols);
+  ref::rms_norm_backward<float>(dout, x, w, groups, rstd, add, dx, dw);
+}
+
+void RefOps::rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+                  ConstTensor cos_sin) {
+  R1_CHECK(head_dim % 2 == 0 && x.cols % head_dim == 0 && cos_sin.cols == head_dim);
+  R1_CHECK(x.rows == size_of(positions));
+  ref::rope<float>(x, head_dim, positions, cos_sin, +1);
+}
+
+void RefOps::rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
+                           ConstTensor cos_sin) {
+  R1_CHECK(head_dim % 2 == 0 && dx.cols % head_dim == 0 && cos_sin.cols == head_dim);
+  R1_CHECK(dx.rows == size_of(positions));
+  ref::rope<float>(dx, head_dim, positions, cos_sin, -1);
+}
+
+void RefOps::swiglu(ConstTensor gate_up, Tensor out) {
+  R1_CHECK(gate_up.cols == 2 * out.cols && gate_up.rows == out.rows);
+  ref::swiglu<float>(gate_up, out);
+}
+
+void RefOps::swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) {
+  R1_CHECK(gate_up.cols == 2 * dout.cols && gate_up.rows == dout.rows);
+  R1_CHECK(dgate_up.cols == gate_up.cols && dgate_up.rows == gate_up.rows);
+  ref::swiglu_backward<float>(dout, gate_up, dgate_up);
+}
+
+void RefOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
+  R1_CHECK(k.cols == kv.kv_heads * kv.head_dim && v.cols == k.cols);
+  ref::kv_append<float>(k, v, seqs, pages_of(kv));
+}
+
+void RefOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
+  R1_CHECK(dk.cols == dkv.kv_heads * dkv.head_dim && dv.cols == dk.cols);
+  ref::kv_append_backward<float>(pages_of(dkv), seqs, dk, dv);
+}
+
+void RefOps::kv_copy(std::span<const PageCopy> copies, KvLayer kv) {
+  ref::kv_copy<float>(copies, pages_of(kv));
+}
+
+void RefOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
+  ref::kv_copy_backward<float>(copies, pages_of(dkv));
+}
+
+void RefOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
+                       Tensor out, float* lse) {
+  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0 && out.cols == q.cols);
+  ref::attention<float>(q, seqs, pages_of(kv), static_cast<double>(scale), out, lse);
+}
+
+void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
+                                std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
+                                KvLayer dkv) {
+  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0);
+  R1_CHECK(dout.cols == q.cols && out.cols == q.cols && dq.cols == q.cols);
+  ref::attention_backward<float>(dout, q, out, lse, seqs, pages_of(kv), static_cast<double>(scale),
+                                 dq, pages_of(dkv));
+}
+
+void RefOps::log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,
+                         float* max, float* log_sum, float* entropy) {
+  R1_CHECK(logits.rows == size_of(targets));
+  ref::log_softmax<float>(logits, targets, logprob, max, log_sum, entropy);
+}
+
+void RefOps::log_softmax_backward(Tensor logits, std::span<const int32_t> targets,
+                                  const float* dlogprob, const float* max, const float* log_sum,
+                                  float scale) {
+  R1_CHECK(logits.rows == size_of(targets));
+  ref::log_softmax_backward<float>(logits, targets, dlogprob, max, log_sum,
+                                   static_cast<double>(scale));
+}
+
+void RefOps::sample(ConstTensor logits, const float* uniform, int32_t* token) {
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    token[r] = ref::sample_row(logits.row(r), logits.cols, static_cast<double>(uniform[r]));
+  }
+}
+
+double RefOps::sum_squares(std::span<const float> x) {
+  double sum = 0;
+  for (const float v : x) sum += static_cast<double>(v) * static_cast<double>(v);
+  return sum;
+}
+
+//   g = gradient_scale * grad;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+//   w -= learning_rate * (m / bias1 / (sqrt(v / bias2) + epsilon) + weight_decay * w)
+void RefOps::adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
+                   std::span<float> m, std::span<float> v) {
+  R1_CHECK(w.size() == grad.size() && w.size() == m.size() && w.size() == v.size());
+  const double b1 = static_cast<double>(hyper.beta1), b2 = static_cast<double>(hyper.beta2);
+  for (size_t i = 0; i < w.size(); ++i) {
+    const double g = static_cast<double>(hyper.gradient_scale) * static_cast<double>(grad[i]);
+    const double first = b1 * static_cast<double>(m[i]) + (1 - b1) * g;
+    const double second = b2 * static_cast<double>(v[i]) + (1 - b2) * g * g;
+    const double step =
+        first / static_cast<double>(hyper.bias1) /
+        (std::sqrt(second / static_cast<double>(hyper.bias2)) + static_cast<double>(hyper.epsilon));
+    const auto old = static_cast<double>(w[i]);
+    m[i] = static_cast<float>(first);
+    v[i] = static_cast<float>(second);
+    w[i] = static_cast<float>(old - static_cast<double>(hyper.learning_rate) *
+                                        (step + static_cast<double>(hyper.weight_decay) * old));
+  }
+}
+
+}  // namespace r1

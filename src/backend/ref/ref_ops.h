@@ -1,0 +1,64 @@
+// The oracle: every op as a scalar, single-threaded statement of its meaning (ref_math.h,
+// ref_attention.h). Other backends are tested against it; nobody should wait for it.
+#pragma once
+
+#include <memory>
+
+#include "backend/ops.h"
+
+namespace r1 {
+
+class RefOps : public Ops {
+ public:
+  const char* name() const override { return "ref"; }
+  const char* isa() const override { return "scalar"; }
+  int threads() const override { return 1; }
+
+  void pack(ConstTensor w, PackedWeight packed) override;
+  void pack_transposed(ConstTensor w, PackedWeight packed) override;
+  void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
+              Tensor out) override;
+  void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
+  void matmul_backward_bias(ConstTensor dout, float* dbias) override;
+
+  void embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) override;
+  void embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) override;
+  void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) override;
+  void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) override;
+  void add(Tensor x, ConstTensor y) override;
+  void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps, Tensor out,
+                float* rstd) override;
+  void rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w, int64_t groups,
+                         const float* rstd, bool add, Tensor dx, float* dw) override;
+  void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+            ConstTensor cos_sin) override;
+  void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
+                     ConstTensor cos_sin) override;
+  void swiglu(ConstTensor gate_up, Tensor out) override;
+  void swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) override;
+
+  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
+  void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
+                          Tensor dv) override;
+  void kv_copy(std::span<const PageCopy> copies, KvLayer kv) override;
+  void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) override;
+  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor out,
+                 float* lse) override;
+  void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
+                          std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
+                          KvLayer dkv) override;
+
+  void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob, float* max,
+                   float* log_sum, float* entropy) override;
+  void log_softmax_backward(Tensor logits, std::span<const int32_t> targets, const float* dlogprob,
+                            const float* max, const float* log_sum, float scale) override;
+  void sample(ConstTensor logits, const float* uniform, int32_t* token) override;
+  void scale(Tensor x, float factor) override;
+  double sum_squares(std::span<const float> x) override;
+  void adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
+             std::span<float> m, std::span<float> v) override;
+};
+
+std::unique_ptr<Ops> make_ref_ops();
+
+}  // namespace r1
