@@ -1,0 +1,118 @@
+// Cases of the matrix products: shapes around the register tiles and panels, and packed layouts.
+#include "backend/conformance.h"
+
+namespace r1 {
+namespace {
+
+struct Shape {
+  int64_t t, n, k;
+};
+
+// 16 columns a panel; tiles of up to 16 rows; 96 rows and 8 panels a task; K of 1, odd, long.
+constexpr Shape kShapes[] = {{1, 1, 1},      {3, 17, 5},    {7, 33, 20},   {13, 16, 64},
+                             {67, 100, 129}, {70, 250, 48}, {5, 150, 700}, {200, 40, 33}};
+
+std::string shape_name(const char* op, DType dtype, const Shape& s) {
+  return std::string(op) + " " + std::string(dtype_name(dtype)) + " T=" + std::to_string(s.t) +
+         " N=" + std::to_string(s.n) + " K=" + std::to_string(s.k);
+}
+
+struct Packed {
+  Packed(DType dtype, int64_t n, int64_t k)
+      : buffer(static_cast<size_t>(PackedWeight::bytes(dtype, n, k))),
+        weight{dtype, n, k, buffer.data()} {}
+  Buffer buffer;
+  PackedWeight weight;
+};
+
+// The forward product, and the input's gradient, which is the product with the packed transpose.
+Case matmul_case(const Shape& s, DType dtype, bool bias, bool add, bool transpose) {
+  std::string name = shape_name(transpose ? "matmul transposed" : "matmul", dtype, s);
+  if (bias) name += " bias";
+  if (add) name += " add";
+  Case c{.name = name, .rows = s.t, .tolerance = 1e-5, .run = {}, .bf16 = dtype == DType::kBF16};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(1);
+    const Matrix x = Matrix::random(rng, s.t, s.k);
+    const Matrix w = transpose ? Matrix::random(rng, s.k, s.n) : Matrix::random(rng, s.n, s.k);
+    const std::vector<float> b = random_floats(rng, s.n);
+    Matrix out = Matrix::random(rng, s.t, s.n);
+    Packed packed(dtype, s.n, s.k);
+    if (transpose) {
+      ops.pack_transposed(w, packed.weight);
+    } else {
+      ops.pack(w, packed.weight);
+    }
+    for (const RowRange& r : chunks) {
+      ops.matmul(x.rows(r), packed.weight, bias ? b.data() : nullptr, add, out.rows(r));
+    }
+    return std::vector<Output>{{"out", out.values()}};
+  };
+  return c;
+}
+
+Case weight_gradient_case(const Shape& s) {
+  Case c{.name = shape_name("matmul_backward_weight", DType::kF32, s),
+         .rows = s.t,
+         .tolerance = 1e-5,
+         .run = {}};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(2);
+    const Matrix dout = Matrix::random(rng, s.t, s.n), x = Matrix::random(rng, s.t, s.k);
+    Matrix dw = Matrix::random(rng, s.n, s.k);
+    std::vector<float> dbias = random_floats(rng, s.n);
+    for (const RowRange& r : chunks) {
+      ops.matmul_backward_weight(dout.rows(r), x.rows(r), dw);
+      ops.matmul_backward_bias(dout.rows(r), dbias.data());
+    }
+    return std::vector<Output>{{"dw", dw.values()}, {"dbias", widen(dbias)}};
+  };
+  return c;
+}
+
+// Packed memory itself, padding included. Some weights lie halfway between two bf16 numbers.
+Case pack_case(int64_t n, int64_t k, DType dtype, bool transpose) {
+  Case c{.name = shape_name(transpose ? "pack_transposed" : "pack", dtype, {0, n, k}), .run = {}};
+  c.run = [=](Ops& ops, const Chunks&) {
+    Rng rng(3);
+    Matrix w = transpose ? Matrix::random(rng, k, n) : Matrix::random(rng, n, k);
+    w.at(0, 0) = 1 + 0x1p-8f;
+    w.at(transpose ? k - 1 : n - 1, 0) = 1 + 0x3p-8f;
+    Packed packed(dtype, n, k);
+    std::memset(packed.buffer.data(), 0x55, packed.buffer.bytes());
+    if (transpose) {
+      ops.pack_transposed(w, packed.weight);
+    } else {
+      ops.pack(w, packed.weight);
+    }
+    std::vector<uint16_t> halves(packed.buffer.bytes() / 2);
+    std::memcpy(halves.data(), packed.buffer.data(), packed.buffer.bytes());
+    return std::vector<Output>{{"packed", widen(halves)}};
+  };
+  return c;
+}
+
+}  // namespace
+
+std::vector<Case> product_cases() {
+  std::vector<Case> cases;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const Shape& s : kShapes) {
+      cases.push_back(matmul_case(s, dtype, false, false, false));
+      cases.push_back(matmul_case(s, dtype, true, true, false));
+    }
+    cases.push_back(matmul_case({67, 100, 129}, dtype, true, false, false));
+    cases.push_back(matmul_case({67, 100, 129}, dtype, false, true, true));
+    cases.push_back(matmul_case({21, 35, 18}, dtype, false, false, true));
+    for (const bool transpose : {false, true}) {
+      cases.push_back(pack_case(37, 21, dtype, transpose));
+      cases.push_back(pack_case(16, 8, dtype, transpose));
+      cases.push_back(pack_case(1, 1, dtype, transpose));
+    }
+  }
+  for (const Shape& s : kShapes) cases.push_back(weight_gradient_case(s));
+  cases.push_back(weight_gradient_case({300, 121, 35}));
+  return cases;
+}
+
+}  // namespace r1
