@@ -58,7 +58,7 @@ class LayoutBuilder {
   }
 
  private:
-  static constexpr int32_t kPages = 64;
+  static constexpr int32_t kPages = 28;
 
   void add(std::vector<int32_t> pages, int64_t position, int64_t count, int64_t past,
            int32_t family) {

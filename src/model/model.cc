@@ -217,6 +217,21 @@ Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Us
   return m;
 }
 
+Model Model::clone(Ops& ops) const {
+  R1_CHECK(use_ == Use::kTraining);
+  Model m;
+  m.config_ = config_;
+  m.dtype_ = dtype_;
+  m.use_ = use_;
+  m.allocate();
+  m.masters_ = Buffer(masters_.bytes());
+  std::memcpy(m.masters_.data(), masters_.data(), masters_.bytes());
+  m.bind_parameters(m.masters_.floats(), true);
+  m.repack(ops);
+  m.make_rope_table();
+  return m;
+}
+
 Model Model::create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dtype) {
   Model m;
   m.config_ = config;

@@ -46,6 +46,9 @@ class Model {
   // 1 / sqrt(2 layers) (GPT-2, section 2.3), norms one, biases zero.
   static Model create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dtype);
 
+  // A copy with memory of its own: the reference of a KL term. kTraining alone.
+  Model clone(Ops& ops) const;
+
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   Use use() const { return use_; }

@@ -40,10 +40,9 @@ void score_tokens(const Model& model, ConstTensor hidden, std::span<const int32_
              [](int64_t, Tensor, const float*, const float*) {});
 }
 
-void score_tokens_backward(const Model& model, ConstTensor hidden,
-                           std::span<const int32_t> targets, const SamplingParams& params,
-                           const float* dlogprob, Ops& ops, float* logprob, float* entropy,
-                           Tensor dhidden, Gradients& gradients) {
+void score_tokens_backward(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,
+                           const SamplingParams& params, const float* dlogprob, Ops& ops,
+                           float* logprob, float* entropy, Tensor dhidden, Gradients& gradients) {
   const float scale =
       params.temperature > 0.0 ? static_cast<float>(1.0 / params.temperature) : 0.0f;
   each_block(model, hidden, targets, params, ops, logprob, entropy,

@@ -20,11 +20,10 @@ void compute_logits(const Model& model, ConstTensor hidden, Ops& ops, Tensor log
 void score_tokens(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,
                   const SamplingParams& params, Ops& ops, float* logprob, float* entropy);
 
-// The same scores, and given the loss's derivative dlogprob [R] with respect to them: WRITES dhidden
-// and adds the head's gradient.
-void score_tokens_backward(const Model& model, ConstTensor hidden,
-                           std::span<const int32_t> targets, const SamplingParams& params,
-                           const float* dlogprob, Ops& ops, float* logprob, float* entropy,
-                           Tensor dhidden, Gradients& gradients);
+// The same scores, and given the loss's derivative dlogprob [R] with respect to them: WRITES
+// dhidden and adds the head's gradient.
+void score_tokens_backward(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,
+                           const SamplingParams& params, const float* dlogprob, Ops& ops,
+                           float* logprob, float* entropy, Tensor dhidden, Gradients& gradients);
 
 }  // namespace r1
