@@ -1,0 +1,80 @@
+// Reading and writing safetensors (https://github.com/huggingface/safetensors): 8 bytes of header
+// length, a JSON header, the tensors' bytes. A model is one such file, or several with an index.
+//
+// Files are treated as hostile: everything the header claims is checked before it is used, and what
+// is wrong is an InputError that names the file and the tensor, what was expected and what was
+// found.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.h"
+#include "tensor/dtype.h"
+
+namespace r1 {
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;  // empty for a scalar
+  // Row-major, little-endian, in the mapped file: not necessarily aligned.
+  std::span<const std::byte> bytes;
+
+  int64_t elements() const { return static_cast<int64_t>(bytes.size() / dtype_size(dtype)); }
+};
+
+// "[2, 3]", for messages.
+std::string shape_text(std::span<const int64_t> shape);
+
+// The tensors of a model. They point into the mapped files and live as long as this object, across
+// moves. Safe to read from several threads.
+class SafeTensors {
+ public:
+  // A *.safetensors file, an index (*.json), or a folder with model.safetensors or
+  // model.safetensors.index.json (in this order, as transformers has it).
+  static SafeTensors open(const std::filesystem::path& folder_or_file);
+
+  // Null if there is none of that name.
+  const TensorInfo* find(std::string_view name) const;
+  // In the order of the data: shard by shard, by offset.
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // The headers' __metadata__; of a key in several shards the first shard's.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  SafeTensors() = default;
+  void open_file(const std::filesystem::path& path);
+  void open_index(const std::filesystem::path& path);
+  void build_index();
+
+  std::vector<MappedFile> files_;
+  std::vector<TensorInfo> tensors_;
+  std::map<std::string, size_t, std::less<>> by_name_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From F32, F16
+// and BF16; InputError for other types.
+void copy_to_f32(const TensorInfo& tensor, float* dst);
+
+struct TensorOut {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;  // dtype_size * product of shape
+};
+
+// Writes and atomically replaces a file, in the layout of the reference implementation: tensors by
+// decreasing alignment of their type, then by name, so that the same tensors give the same bytes.
+// Names must differ. JobError on failure, and the file that was there stays.
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorOut> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace r1
