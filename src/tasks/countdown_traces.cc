@@ -1,0 +1,182 @@
+#include "tasks/countdown_traces.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "tasks/expression.h"
+#include "text/think.h"
+
+namespace r1 {
+namespace {
+
+// Attempts that begin with the same step next to each other, the groups in random order.
+void group_by_first_step(std::vector<CountdownAttempt>& attempts, Rng& rng) {
+  std::map<std::string, uint64_t> rank;
+  for (const CountdownAttempt& a : attempts) {
+    if (!rank.contains(a.first_step)) rank[a.first_step] = rng.next_u64();
+  }
+  std::stable_sort(attempts.begin(), attempts.end(), [&](const auto& a, const auto& b) {
+    return rank.at(a.first_step) < rank.at(b.first_step);
+  });
+}
+
+struct Line {
+  std::string_view steps, check;
+  int64_t value = 0, target = 0;
+  int64_t steps_right = 0, steps_total = 0;
+  bool legal = false;
+  std::string expression;  // of a legal attempt
+};
+
+std::optional<int64_t> number_of(std::string_view text) {
+  const auto n = parse_number(text);
+  if (!n || !n->is_integer()) return std::nullopt;
+  return n->numerator();
+}
+
+struct WrittenStep {
+  int64_t left = 0, right = 0, result = 0;
+  char op = 0;
+  bool correct = false;
+};
+
+// "8 * 7 = 56"
+std::optional<WrittenStep> parse_step(std::string_view text) {
+  const size_t equals = text.find(" = ");
+  if (equals == std::string_view::npos || equals < 5) return std::nullopt;
+  const std::string_view sum = text.substr(0, equals);
+  const size_t space = sum.find(' ');
+  if (space == std::string_view::npos || space + 3 >= sum.size()) return std::nullopt;
+  const auto left = number_of(sum.substr(0, space)), right = number_of(sum.substr(space + 3));
+  const auto result = number_of(text.substr(equals + 3));
+  if (!left || !right || !result) return std::nullopt;
+  WrittenStep step{*left, *right, *result, sum[space + 1], false};
+  const auto value = parse_expression(sum);
+  step.correct = value && value->value && *value->value == Rational(*result);
+  return step;
+}
+
+// Whether the steps use each number once and each result once, and the expression they spell.
+bool chain_steps(const std::vector<WrittenStep>& steps, const std::vector<int64_t>& numbers,
+                 std::string& expression) {
+  struct Item {
+    int64_t value;
+    std::string text;
+    bool leaf;
+  };
+  std::vector<Item> items;
+  for (const int64_t n : numbers) items.push_back({n, std::to_string(n), true});
+  // A result before a number of the same value: it must be used, and later steps are where it can.
+  auto take = [&](int64_t value) -> std::optional<Item> {
+    for (size_t i = items.size(); i-- > 0;) {
+      if (items[i].value != value) continue;
+      const Item item = items[i];
+      items.erase(items.begin() + static_cast<int64_t>(i));
+      return item;
+    }
+    return std::nullopt;
+  };
+  if (steps.size() + 1 != numbers.size()) return false;
+  for (const WrittenStep& s : steps) {
+    const auto left = take(s.left), right = take(s.right);
+    if (!left || !right) return false;
+    auto operand = [](const Item& i) { return i.leaf ? i.text : "(" + i.text + ")"; };
+    items.push_back({s.result, operand(*left) + " " + s.op + " " + operand(*right), false});
+  }
+  if (items.size() != 1) return false;
+  expression = items[0].text;
+  return true;
+}
+
+// "8 * 7 = 56, 56 - 3 = 53 vs 62 no"; nothing where a line has not even that form.
+std::optional<Line> parse_line(std::string_view text, const CountdownProblem& problem) {
+  const size_t vs = text.find(" vs ");
+  if (vs == std::string_view::npos) return std::nullopt;
+  Line line;
+  line.steps = text.substr(0, vs);
+  const std::string_view rest = text.substr(vs + 4);
+  const size_t space = rest.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  line.target = number_of(rest.substr(0, space)).value_or(-1);
+  line.check = rest.substr(space + 1);
+  std::vector<WrittenStep> steps;
+  for (std::string_view left = line.steps; !left.empty();) {
+    const size_t comma = left.find(", ");
+    const auto step = parse_step(left.substr(0, comma));
+    ++line.steps_total;
+    if (step) {
+      line.steps_right += step->correct ? 1 : 0;
+      line.value = step->result;
+      steps.push_back(*step);
+    }
+    left = comma == std::string_view::npos ? std::string_view{} : left.substr(comma + 2);
+  }
+  line.legal = static_cast<int64_t>(steps.size()) == line.steps_total &&
+               chain_steps(steps, problem.numbers, line.expression);
+  return line;
+}
+
+}  // namespace
+
+std::string countdown_trace(const CountdownProblem& problem, Rng& rng,
+                            const TraceOptions& options) {
+  std::vector<CountdownAttempt> all = countdown_attempts(problem.numbers), solving, attempts;
+  rng.shuffle(all);
+  for (CountdownAttempt& a : all) {
+    (a.value == problem.target ? solving : attempts).push_back(std::move(a));
+  }
+  if (rng.uniform() < options.systematic) group_by_first_step(attempts, rng);
+  if (!solving.empty() && (rng.uniform() < options.hit || attempts.empty())) {
+    const int64_t places =
+        std::min(options.max_attempts, static_cast<int64_t>(attempts.size()) + 1);
+    attempts.insert(attempts.begin() + rng.between(0, places - 1), solving[0]);
+  }
+  std::string text = std::string(kThinkOpen) + "\n";
+  const std::string target = std::to_string(problem.target);
+  const CountdownAttempt* last = nullptr;
+  for (int64_t i = 0; i < options.max_attempts && i < static_cast<int64_t>(attempts.size()); ++i) {
+    last = &attempts[static_cast<size_t>(i)];
+    const bool hit = last->value == problem.target;
+    text += last->steps + " vs " + target + (hit ? " yes\n" : " no\n");
+    if (hit || rng.uniform() < options.give_up) break;
+  }
+  return text + std::string(kThinkClose) + "\n" + std::string(kAnswerOpen) +
+         (last ? last->expression : "") + std::string(kAnswerClose);
+}
+
+void CountdownSkills::add(const CountdownProblem& problem, std::string_view completion) {
+  const ThinkSplit split = split_thinking(completion);
+  std::set<std::string_view> seen;
+  int64_t count = 0;
+  std::optional<Line> approved;
+  for (std::string_view left = split.thinking; !left.empty();) {
+    const size_t end = left.find('\n');
+    const auto line = parse_line(left.substr(0, end), problem);
+    left = end == std::string_view::npos ? std::string_view{} : left.substr(end + 1);
+    if (!line) continue;
+    ++count;
+    arithmetic.right += line->steps_right;
+    arithmetic.total += line->steps_total;
+    legal.count(line->legal);
+    distinct.count(seen.insert(line->steps).second);
+    const bool hit = line->value == problem.target, copied = line->target == problem.target;
+    (hit ? check_hit : check_miss).count(copied && line->check == (hit ? "yes" : "no"));
+    if (line->check == "yes") approved = line;
+  }
+  attempts += count;
+  ++completions;
+  long_traces.count(count >= 8);
+  if (!approved) return;
+  const CommittedAnswer answer = committed_answer(completion);
+  answer_copies.count(answer.found && approved->legal && trim(answer.text) == approved->expression);
+}
+
+std::vector<std::pair<std::string, CountdownSkills::Share>> CountdownSkills::shares() const {
+  return {{"arithmetic", arithmetic}, {"legal", legal},          {"check_hit", check_hit},
+          {"check_miss", check_miss}, {"answer", answer_copies}, {"distinct", distinct},
+          {"long", long_traces}};
+}
+
+}  // namespace r1

@@ -1,0 +1,102 @@
+#include "tasks/task.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/text_util.h"
+#include "tasks/countdown.h"
+#include "tasks/knobs.h"
+#include "text/think.h"
+
+namespace r1 {
+namespace {
+
+struct Row {
+  const char* name;
+  std::unique_ptr<Task> (*make)(const std::map<std::string, int64_t>& knobs);
+};
+
+constexpr Row kTasks[] = {
+    {"countdown", make_countdown},
+};
+
+}  // namespace
+
+Split split_of(std::string_view key) {
+  const uint64_t hash = xxh3(std::as_bytes(std::span(key.data(), key.size())));
+  return hash % 6 == 0 ? Split::kTest : Split::kTrain;
+}
+
+CommittedAnswer committed_answer(std::string_view completion) {
+  const AnswerSpans spans = find_answers(completion);
+  if (spans.malformed) return {false, {}, "malformed answer"};
+  if (spans.outside.size() > 1) return {false, {}, "several answers"};
+  if (spans.outside.empty()) {
+    return {false, {}, spans.inside_thinking > 0 ? "answer inside thinking" : "no answer"};
+  }
+  return {true, spans.outside[0], ""};
+}
+
+KnobValues::KnobValues(std::vector<Knob> knobs, const std::map<std::string, int64_t>& values,
+                       std::string_view task)
+    : knobs_(std::move(knobs)) {
+  std::vector<std::string> names;
+  for (const Knob& k : knobs_) names.push_back(k.name);
+  for (const auto& [name, value] : values) {
+    const auto it = std::find_if(knobs_.begin(), knobs_.end(),
+                                 [&, n = name](const Knob& k) { return k.name == n; });
+    if (it == knobs_.end()) {
+      throw InputError("task " + std::string(task) + " has no knob '" + name + "'" +
+                       did_you_mean(name, names));
+    }
+    if (value < it->min || value > it->max) {
+      throw InputError("task " + std::string(task) + ": knob '" + name + "' must be from " +
+                       std::to_string(it->min) + " to " + std::to_string(it->max) + ", not " +
+                       std::to_string(value));
+    }
+    it->value = value;
+  }
+}
+
+int64_t KnobValues::operator[](std::string_view name) const {
+  for (const Knob& k : knobs_) {
+    if (k.name == name) return k.value;
+  }
+  R1_CHECK(false && "a knob that the task declared");
+}
+
+std::vector<std::string> task_names() {
+  std::vector<std::string> names;
+  for (const Row& row : kTasks) names.emplace_back(row.name);
+  return names;
+}
+
+std::unique_ptr<Task> make_task(std::string_view name,
+                                const std::map<std::string, int64_t>& knobs) {
+  for (const Row& row : kTasks) {
+    if (name == row.name) return row.make(knobs);
+  }
+  throw InputError("no task is called '" + std::string(name) + "'" +
+                   did_you_mean(name, task_names()) + "; see r1 task list");
+}
+
+std::vector<Problem> evaluation_problems(const Task& task, Split split, int64_t n, uint64_t seed) {
+  std::vector<Problem> all = task.all(split), chosen;
+  Rng rng(seed, 0xE7A1);
+  if (!all.empty()) {
+    const int64_t count = std::min(n, static_cast<int64_t>(all.size()));
+    rng.shuffle(all);
+    all.resize(static_cast<size_t>(count));
+    return all;
+  }
+  std::set<std::string> seen;
+  for (int64_t tries = 0; static_cast<int64_t>(chosen.size()) < n && tries < 50 * n; ++tries) {
+    Problem p = task.sample(rng, split);
+    if (seen.insert(p.prompt).second) chosen.push_back(std::move(p));
+  }
+  return chosen;
+}
+
+}  // namespace r1
