@@ -1,0 +1,141 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "io/safetensors.h"
+
+namespace r1 {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPrefix = "step-";
+
+std::optional<int64_t> step_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const char* begin = name.data() + std::strlen(kPrefix);
+  const char* end = name.data() + name.size();
+  int64_t step = 0;
+  const auto [stop, error] = std::from_chars(begin, end, step);
+  if (error != std::errc() || stop != end || step < 0) return std::nullopt;
+  return step;
+}
+
+std::string checksum(const fs::path& file) {
+  const MappedFile mapped(file);
+  return xxh3_hex(mapped.bytes());
+}
+
+void write_manifest(const fs::path& folder) {
+  Json files = Json::object();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    files[entry.path().filename().string()] = checksum(entry.path());
+  }
+  write_file_atomic(folder / "manifest.json", Json{{"xxh3", files}}.dump(2) + "\n");
+}
+
+bool manifest_matches(const fs::path& folder) {
+  try {
+    const auto path = folder / "manifest.json";
+    const Json manifest = parse_json(read_file(path), path.string());
+    const Json& files = manifest.at("xxh3");
+    if (files.empty()) return false;
+    for (const auto& [name, sum] : files.items()) {
+      if (fs::path(name).filename() != name || checksum(folder / name) != sum) return false;
+    }
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// Steps of the checkpoints there, newest first.
+std::vector<int64_t> steps_in(const fs::path& folder) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (const auto step = step_of(entry.path())) steps.push_back(*step);
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+fs::path path_of(const fs::path& folder, int64_t step) {
+  return folder / (kPrefix + std::to_string(step));
+}
+
+TensorOut moment(const char* name, std::span<float> values) {
+  TensorOut out;
+  out.name = name;
+  out.shape = {static_cast<int64_t>(values.size())};
+  out.bytes = std::as_bytes(values);
+  return out;
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& folder, int64_t step, Trainer& trainer,
+                     const std::string& tokenizer_json, const Json& state) {
+  make_folder(folder);
+  const fs::path temporary = folder / ("writing-" + std::to_string(step) + ".tmp");
+  std::error_code ignored;
+  fs::remove_all(temporary, ignored);
+  trainer.model().save(temporary);
+  write_file_atomic(temporary / "tokenizer.json", tokenizer_json);
+  const std::vector<TensorOut> moments = {moment("moment1", trainer.moment1()),
+                                          moment("moment2", trainer.moment2())};
+  write_safetensors(temporary / "trainer_state.safetensors", moments, {});
+  const Json all = {{"updates", trainer.updates()}, {"step", step}, {"state", state}};
+  write_file_atomic(temporary / "trainer_state.json", all.dump(2) + "\n");
+  write_manifest(temporary);
+  replace_folder(temporary, path_of(folder, step));
+}
+
+std::optional<CheckpointInfo> newest_checkpoint(const fs::path& folder) {
+  for (const int64_t step : steps_in(folder)) {
+    const fs::path path = path_of(folder, step);
+    if (!manifest_matches(path)) continue;
+    const auto file = path / "trainer_state.json";
+    const Json all = parse_json(read_file(file), file.string());
+    return CheckpointInfo{path, step, all.value("state", Json::object())};
+  }
+  return std::nullopt;
+}
+
+void load_trainer_state(const CheckpointInfo& checkpoint, Trainer& trainer) {
+  const auto path = checkpoint.path / "trainer_state.safetensors";
+  const SafeTensors file = SafeTensors::open(path);
+  auto restore = [&](const char* name, std::span<float> values) {
+    const TensorInfo* t = file.find(name);
+    if (!t || t->dtype != DType::kF32 || t->bytes.size() != values.size_bytes()) {
+      throw InputError(path.string() + ": tensor '" + name + "' must hold " +
+                       std::to_string(values.size()) + " float32 values for this model");
+    }
+    copy_to_f32(*t, values.data());
+  };
+  restore("moment1", trainer.moment1());
+  restore("moment2", trainer.moment2());
+  const auto json_path = checkpoint.path / "trainer_state.json";
+  const Json all = parse_json(read_file(json_path), json_path.string());
+  if (!all.contains("updates") || !all["updates"].is_number_integer()) {
+    throw InputError(json_path.string() + ": field 'updates' must be an integer");
+  }
+  trainer.set_updates(all["updates"].get<int64_t>());
+}
+
+void prune_checkpoints(const fs::path& folder, int64_t keep) {
+  const auto steps = steps_in(folder);
+  for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < steps.size(); ++i) {
+    std::error_code ignored;
+    fs::remove_all(path_of(folder, steps[i]), ignored);
+  }
+}
+
+}  // namespace r1
