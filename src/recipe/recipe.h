@@ -1,0 +1,191 @@
+// A recipe: a TOML file that says what model to start from and which stages to run.
+//
+//   name = "countdown-zero"
+//   model = "models/countdown-base"      # or a [new_model] table, to start from nothing
+//   [[stage]]
+//   kind = "grpo"                        # pretrain, sft, grpo, eval
+//   task = "countdown"
+//
+// Stages run in order, each on the model that the one before it left. The options' names are those
+// of TRL's SFTConfig and GRPOConfig where it has them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/config.h"
+#include "model/config.h"
+#include "model/sampling.h"
+#include "rl/grpo.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
+
+namespace r1 {
+
+// A model to be created: the fields of config.json that a small dense decoder needs.
+struct NewModelConfig {
+  std::string architecture = "Qwen3ForCausalLM";
+  int64_t hidden_size = 128, num_hidden_layers = 4, num_attention_heads = 4;
+  int64_t num_key_value_heads = 2, head_dim = 32, intermediate_size = 384;
+  int64_t max_position_embeddings = 512;
+  double rope_theta = 10000.0;
+
+  template <class V>
+  void visit(V& v) {
+    v("architecture", architecture, "a row of the architecture table",
+      one_of(architecture_names()));
+    v("hidden_size", hidden_size, "model width", at_least(1));
+    v("num_hidden_layers", num_hidden_layers, "blocks", at_least(1));
+    v("num_attention_heads", num_attention_heads, "query heads", at_least(1));
+    v("num_key_value_heads", num_key_value_heads, "key and value heads", at_least(1));
+    v("head_dim", head_dim, "width of a head", at_least(2));
+    v("intermediate_size", intermediate_size, "feed-forward width", at_least(1));
+    v("max_position_embeddings", max_position_embeddings, "longest sequence", at_least(1));
+    v("rope_theta", rope_theta, "base of the rotary frequencies", at_least(1));
+  }
+};
+
+// How the generator of training texts writes Countdown traces (tasks/countdown_traces.h).
+struct TraceConfig {
+  double give_up = 0.5, hit = 0.5, systematic = 0.0;
+  int64_t max_attempts = 24;
+
+  template <class V>
+  void visit(V& v) {
+    v("give_up", give_up, "probability of giving up after each failed attempt", in_range(0, 1));
+    v("hit", hit, "share of traces with a solution placed in them", in_range(0, 1));
+    v("systematic", systematic, "share of traces that try the continuations of a step in a row",
+      in_range(0, 1));
+    v("max_attempts", max_attempts, "longest trace", at_least(1));
+  }
+};
+
+template <class V>
+void visit_stage(V& v, std::string& kind, std::string& name) {
+  v("kind", kind, "what the stage does", one_of({"pretrain", "sft", "grpo", "eval"}));
+  v("name", name, "names the stage in --set, metrics and checkpoints; empty: its kind");
+}
+
+// Next-token training: `pretrain` and `sft` differ in their usual data alone.
+struct SupervisedStage {
+  std::string kind = "pretrain", name;
+  std::string task = "countdown";
+  std::map<std::string, int64_t> knobs;
+  std::string dataset;
+  TraceConfig traces;
+  int64_t max_steps = 1000, batch_tokens = 4096, micro_batch_tokens = 2048;
+  double learning_rate = 3e-3;
+  ScheduleOptions schedule;
+  OptimizerOptions optimizer;
+  bool gradient_checkpointing = false;
+  int64_t logging_steps = 20, eval_steps = 0, save_steps = 1000, eval_problems = 200;
+  int64_t max_completion_length = 448;
+
+  template <class V>
+  void visit(V& v) {
+    visit_stage(v, kind, name);
+    v("task", task, "a built-in task whose worked solutions are the data; see r1 task list");
+    v("knobs", knobs, "the task's difficulty");
+    v("dataset", dataset,
+      "a JSONL file instead: rows with prompt and completion, or text; its loss is on the "
+      "completion");
+    v("traces", traces, "how the solutions are written");
+    v("max_steps", max_steps, "updates", at_least(1));
+    v("batch_tokens", batch_tokens, "tokens of an update, about", at_least(1));
+    v("micro_batch_tokens", micro_batch_tokens, "rows of one forward and backward pass",
+      at_least(1));
+    v("learning_rate", learning_rate, "peak learning rate", at_least(0));
+    v("schedule", schedule, "how the learning rate moves");
+    v("optimizer", optimizer, "AdamW");
+    v("gradient_checkpointing", gradient_checkpointing, "recompute activations to save memory");
+    v("logging_steps", logging_steps, "steps between rows of metrics", at_least(1));
+    v("eval_steps", eval_steps, "steps between evaluations on held-out problems; 0: never",
+      at_least(0));
+    v("eval_problems", eval_problems, "held-out problems of an evaluation", at_least(1));
+    v("save_steps", save_steps, "steps between checkpoints; 0: at the end alone", at_least(0));
+    v("max_completion_length", max_completion_length, "tokens of an answer in evaluations",
+      at_least(1));
+  }
+};
+
+// The GRPO options themselves stand in rl/grpo.h; their keys are the stage's own.
+struct GrpoStage : GrpoConfig {
+  std::string kind = "grpo", name;
+  std::string task = "countdown";
+  std::map<std::string, int64_t> knobs;
+  double max_seconds = 0;
+  int64_t eval_steps = 0, eval_problems = 500, save_steps = 20, log_completions_steps = 1;
+
+  template <class V>
+  void visit(V& v) {
+    visit_stage(v, kind, name);
+    v("task", task, "a built-in task; see r1 task list");
+    v("knobs", knobs, "the task's difficulty");
+    v("max_seconds", max_seconds, "stop after the step that passes this time; 0: no limit",
+      at_least(0));
+    v("eval_steps", eval_steps,
+      "steps between evaluations on held-out problems; 0: before and after", at_least(0));
+    v("eval_problems", eval_problems, "held-out problems of an evaluation", at_least(1));
+    v("save_steps", save_steps, "steps between checkpoints; 0: at the end alone", at_least(0));
+    v("log_completions_steps", log_completions_steps, "steps between rollouts kept whole; 0: none",
+      at_least(0));
+    GrpoConfig::visit(v);
+  }
+};
+
+struct EvalStage {
+  std::string kind = "eval", name;
+  std::string task = "countdown";
+  std::map<std::string, int64_t> knobs;
+  int64_t problems = 500, samples = 1, max_completion_length = 448;
+  SamplingParams sampling;
+  std::vector<std::string> gate;
+
+  template <class V>
+  void visit(V& v) {
+    visit_stage(v, kind, name);
+    v("task", task, "a built-in task; see r1 task list");
+    v("knobs", knobs, "the task's difficulty");
+    v("problems", problems, "held-out problems", at_least(1));
+    v("samples", samples, "completions of each", at_least(1));
+    v("max_completion_length", max_completion_length, "longest completion in tokens", at_least(1));
+    v("sampling", sampling, "the distribution completions are drawn from");
+    v("gate", gate, "skills that must reach a share or the run fails, e.g. \"arithmetic >= 0.99\"");
+  }
+};
+
+using StageConfig = std::variant<SupervisedStage, GrpoStage, EvalStage>;
+const std::string& stage_name(const StageConfig& stage);
+
+struct Recipe {
+  std::string name = "run";
+  uint64_t seed = 1;
+  std::string model;      // a folder to start from; empty: new_model
+  std::string tokenizer;  // for new_model: "numbers" (text/number_tokenizer.h) or a tokenizer.json
+  std::string dtype = "F32";
+  NewModelConfig new_model;
+  std::vector<StageConfig> stages;  // [[stage]] tables; names differ
+
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "names the run's folder");
+    v("seed", seed, "everything random follows from it");
+    v("model", model, "the folder of the model to start from; empty: new_model");
+    v("tokenizer", tokenizer, "of a new model: numbers, or a tokenizer.json");
+    v("dtype", dtype, "of the products' weights; masters are F32", one_of({"F32", "BF16"}));
+    v("new_model", new_model, "a model to start from nothing");
+  }
+};
+
+// InputError names the file, the line and the key. `overrides` are key=value: of the recipe, or of
+// a stage by its name ("grpo.learning_rate=1e-4"). Relative paths are relative to `base`.
+Recipe read_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+Recipe parse_recipe(const TomlDocument& document, const std::vector<std::string>& overrides);
+
+// The resolved recipe, which reads back as the same.
+std::string recipe_toml(const Recipe& recipe, const std::string& version);
+
+}  // namespace r1
