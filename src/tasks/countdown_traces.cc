@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "tasks/expression.h"
 #include "text/think.h"
@@ -122,17 +123,14 @@ std::optional<Line> parse_line(std::string_view text, const CountdownProblem& pr
 
 std::string countdown_trace(const CountdownProblem& problem, Rng& rng,
                             const TraceOptions& options) {
-  std::vector<CountdownAttempt> all = countdown_attempts(problem.numbers), solving, attempts;
-  rng.shuffle(all);
-  for (CountdownAttempt& a : all) {
-    (a.value == problem.target ? solving : attempts).push_back(std::move(a));
-  }
+  std::vector<CountdownAttempt> attempts = countdown_attempts(problem.numbers);
+  rng.shuffle(attempts);
+  // One solving attempt stays where there is to be a hit; so its place is uniform.
+  bool keep = rng.uniform() < options.hit;
+  std::erase_if(attempts, [&](const CountdownAttempt& a) {
+    return a.value == problem.target && !std::exchange(keep, false);
+  });
   if (rng.uniform() < options.systematic) group_by_first_step(attempts, rng);
-  if (!solving.empty() && (rng.uniform() < options.hit || attempts.empty())) {
-    const int64_t places =
-        std::min(options.max_attempts, static_cast<int64_t>(attempts.size()) + 1);
-    attempts.insert(attempts.begin() + rng.between(0, places - 1), solving[0]);
-  }
   std::string text = std::string(kThinkOpen) + "\n";
   const std::string target = std::to_string(problem.target);
   const CountdownAttempt* last = nullptr;

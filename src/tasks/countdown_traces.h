@@ -27,9 +27,8 @@ struct TraceOptions {
   int64_t max_attempts = 24;
 };
 
-// A completion. Attempts are distinct and in random order. With a hit, a solving attempt stands at
-// a uniformly drawn place, and the trace may give up before it gets there; without, none of the
-// attempts solves. After "yes", or after giving up, the answer is the last attempt's expression.
+// A completion. Attempts are distinct and in random order. With a hit, one solving attempt is among
+// them, and the trace may give up before it gets there; without, none of the attempts solves. After "yes", or after giving up, the answer is the last attempt's expression.
 std::string countdown_trace(const CountdownProblem& problem, Rng& rng, const TraceOptions& options);
 
 // How well completions keep the form and the arithmetic of the traces.
