@@ -86,8 +86,8 @@ Recipe read_recipe(const std::filesystem::path& file, const std::vector<std::str
   return parse_recipe(read_toml_file(file), overrides);
 }
 
-std::string recipe_toml(const Recipe& recipe, const std::string& version) {
-  std::string text = "# Resolved by r1 " + version + "\n" + config_toml(recipe);
+std::string recipe_toml(const Recipe& recipe) {
+  std::string text = config_toml(recipe);
   for (const StageConfig& stage : recipe.stages) {
     text += "\n[[" + std::string(kStages) + "]]\n";
     std::istringstream lines(

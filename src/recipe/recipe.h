@@ -20,8 +20,8 @@
 #include "model/config.h"
 #include "model/sampling.h"
 #include "rl/grpo.h"
-#include "train/schedule.h"
-#include "train/trainer.h"
+#include "tasks/countdown_traces.h"
+#include "train/supervised.h"
 
 namespace r1 {
 
@@ -48,21 +48,6 @@ struct NewModelConfig {
   }
 };
 
-// How the generator of training texts writes Countdown traces (tasks/countdown_traces.h).
-struct TraceConfig {
-  double give_up = 0.5, hit = 0.5, systematic = 0.0;
-  int64_t max_attempts = 24;
-
-  template <class V>
-  void visit(V& v) {
-    v("give_up", give_up, "probability of giving up after each failed attempt", in_range(0, 1));
-    v("hit", hit, "share of traces with a solution placed in them", in_range(0, 1));
-    v("systematic", systematic, "share of traces that try the continuations of a step in a row",
-      in_range(0, 1));
-    v("max_attempts", max_attempts, "longest trace", at_least(1));
-  }
-};
-
 template <class V>
 void visit_stage(V& v, std::string& kind, std::string& name) {
   v("kind", kind, "what the stage does", one_of({"pretrain", "sft", "grpo", "eval"}));
@@ -70,19 +55,15 @@ void visit_stage(V& v, std::string& kind, std::string& name) {
 }
 
 // Next-token training: `pretrain` and `sft` differ in their usual data alone.
-struct SupervisedStage {
+struct SupervisedStage : SupervisedOptions {
   std::string kind = "pretrain", name;
   std::string task = "countdown";
   std::map<std::string, int64_t> knobs;
   std::string dataset;
-  TraceConfig traces;
-  int64_t max_steps = 1000, batch_tokens = 4096, micro_batch_tokens = 2048;
-  double learning_rate = 3e-3;
-  ScheduleOptions schedule;
+  TraceOptions traces;
   OptimizerOptions optimizer;
   bool gradient_checkpointing = false;
-  int64_t logging_steps = 20, eval_steps = 0, save_steps = 1000, eval_problems = 200;
-  int64_t max_completion_length = 448;
+  int64_t logging_steps = 20, save_steps = 1000;
 
   template <class V>
   void visit(V& v) {
@@ -90,24 +71,14 @@ struct SupervisedStage {
     v("task", task, "a built-in task whose worked solutions are the data; see r1 task list");
     v("knobs", knobs, "the task's difficulty");
     v("dataset", dataset,
-      "a JSONL file instead: rows with prompt and completion, or text; its loss is on the "
-      "completion");
-    v("traces", traces, "how the solutions are written");
-    v("max_steps", max_steps, "updates", at_least(1));
-    v("batch_tokens", batch_tokens, "tokens of an update, about", at_least(1));
-    v("micro_batch_tokens", micro_batch_tokens, "rows of one forward and backward pass",
-      at_least(1));
-    v("learning_rate", learning_rate, "peak learning rate", at_least(0));
-    v("schedule", schedule, "how the learning rate moves");
+      "a JSONL file instead: rows with prompt and completion (the loss is on the completion), or "
+      "text");
+    v("traces", traces, "how countdown's solutions are written");
+    SupervisedOptions::visit(v);
     v("optimizer", optimizer, "AdamW");
     v("gradient_checkpointing", gradient_checkpointing, "recompute activations to save memory");
     v("logging_steps", logging_steps, "steps between rows of metrics", at_least(1));
-    v("eval_steps", eval_steps, "steps between evaluations on held-out problems; 0: never",
-      at_least(0));
-    v("eval_problems", eval_problems, "held-out problems of an evaluation", at_least(1));
     v("save_steps", save_steps, "steps between checkpoints; 0: at the end alone", at_least(0));
-    v("max_completion_length", max_completion_length, "tokens of an answer in evaluations",
-      at_least(1));
   }
 };
 
@@ -162,30 +133,35 @@ const std::string& stage_name(const StageConfig& stage);
 
 struct Recipe {
   std::string name = "run";
+  std::string version;  // of the program that resolved it
   uint64_t seed = 1;
   std::string model;      // a folder to start from; empty: new_model
   std::string tokenizer;  // for new_model: "numbers" (text/number_tokenizer.h) or a tokenizer.json
   std::string dtype = "F32";
+  int64_t save_total_limit = 2;
   NewModelConfig new_model;
   std::vector<StageConfig> stages;  // [[stage]] tables; names differ
 
   template <class V>
   void visit(V& v) {
     v("name", name, "names the run's folder");
+    v("version", version, "of the program that resolved the recipe");
     v("seed", seed, "everything random follows from it");
     v("model", model, "the folder of the model to start from; empty: new_model");
     v("tokenizer", tokenizer, "of a new model: numbers, or a tokenizer.json");
     v("dtype", dtype, "of the products' weights; masters are F32", one_of({"F32", "BF16"}));
+    v("save_total_limit", save_total_limit, "checkpoints kept, the newest", at_least(1));
     v("new_model", new_model, "a model to start from nothing");
   }
 };
 
 // InputError names the file, the line and the key. `overrides` are key=value: of the recipe, or of
-// a stage by its name ("grpo.learning_rate=1e-4"). Relative paths are relative to `base`.
+// a stage by its name ("grpo.learning_rate=1e-4"). Relative paths in it are relative to the current
+// folder.
 Recipe read_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 Recipe parse_recipe(const TomlDocument& document, const std::vector<std::string>& overrides);
 
 // The resolved recipe, which reads back as the same.
-std::string recipe_toml(const Recipe& recipe, const std::string& version);
+std::string recipe_toml(const Recipe& recipe);
 
 }  // namespace r1

@@ -105,7 +105,7 @@ Metrics read_metrics(const fs::path& path, const ReportLimits& limits) {
       throw InputError(path.string() + ":" + std::to_string(line) +
                        ": expected a row with \"stage\" and \"step\"");
     }
-    if (stage == "eval") {
+    if (row.contains("label")) {
       metrics.evals.add(row);
       metrics.last_eval = row;
       return;
@@ -159,7 +159,8 @@ OrderedJson curves_json(const std::string& stage, const Curves& curves) {
 OrderedJson evals_json(const Metrics& metrics) {
   OrderedJson out = OrderedJson::array();
   for (const Json& row : with_last(metrics.evals, metrics.last_eval)) {
-    out.push_back({{"label", text_at(row, "label", kMaxName)},
+    out.push_back({{"stage", text_at(row, "stage", kMaxName)},
+                   {"label", text_at(row, "label", kMaxName)},
                    {"step", or_null(number_at(row, "step"))},
                    {"accuracy", or_null(number_at(row, "accuracy"))},
                    {"low", or_null(number_at(row, "accuracy_low"))},

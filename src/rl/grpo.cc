@@ -99,6 +99,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
       rewards.back().push_back(c.verdict.reward);
       all.push_back(c.verdict.reward);
       out.tokens_sampled += static_cast<int64_t>(c.completion.ids.size());
+      out.accuracy += c.verdict.correct() ? 1 : 0;
       out.unparseable += c.verdict.parsed ? 0 : 1;
       out.truncated += c.completion.reason == FinishReason::kLength ? 1 : 0;
     }
@@ -107,6 +108,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
       group_advantages(rewards, config_.scale_rewards, config_.loss_type == "rloo");
   out.advantages = advantages.advantage;
   out.reward = mean(all);
+  out.accuracy /= static_cast<double>(all.size());
   out.reward_std = deviation(all);
   out.completion_length = static_cast<double>(out.tokens_sampled) / static_cast<double>(all.size());
   out.mixed_groups =

@@ -73,7 +73,7 @@ struct GrpoConfig {
 struct GrpoStep {
   std::vector<RolloutGroup> groups;
   std::vector<std::vector<double>> advantages;  // [group][completion]
-  double reward = 0, reward_std = 0, completion_length = 0;
+  double reward = 0, reward_std = 0, accuracy = 0, completion_length = 0;
   double entropy = 0, kl = 0, loss = 0, grad_norm = 0, clip_ratio = 0, learning_rate = 0;
   double mixed_groups = 0;  // share of groups that had both better and worse completions
   int64_t logprob_mismatch =

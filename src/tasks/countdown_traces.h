@@ -16,19 +16,28 @@
 #include <string_view>
 #include <vector>
 
+#include "base/config.h"
 #include "tasks/countdown.h"
 
 namespace r1 {
 
 struct TraceOptions {
-  double give_up = 0.5;     // probability of giving up after each "no"
-  double hit = 0.5;         // share of traces in which a solution is placed
-  double systematic = 0.0;  // share that tries all continuations of a first step in a row
+  double give_up = 0.5, hit = 0.5, systematic = 0.0;
   int64_t max_attempts = 24;
+
+  template <class V>
+  void visit(V& v) {
+    v("give_up", give_up, "probability of giving up after each failed attempt", in_range(0, 1));
+    v("hit", hit, "share of traces with a solution among their attempts", in_range(0, 1));
+    v("systematic", systematic, "share of traces that try all continuations of a step in a row",
+      in_range(0, 1));
+    v("max_attempts", max_attempts, "longest trace", at_least(1));
+  }
 };
 
 // A completion. Attempts are distinct and in random order. With a hit, one solving attempt is among
-// them, and the trace may give up before it gets there; without, none of the attempts solves. After "yes", or after giving up, the answer is the last attempt's expression.
+// them, and the trace may give up before it gets there; without, none of the attempts solves. After
+// "yes", or after giving up, the answer is the last attempt's expression.
 std::string countdown_trace(const CountdownProblem& problem, Rng& rng, const TraceOptions& options);
 
 // How well completions keep the form and the arithmetic of the traces.

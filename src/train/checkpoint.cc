@@ -71,7 +71,7 @@ fs::path path_of(const fs::path& folder, int64_t step) {
   return folder / (kPrefix + std::to_string(step));
 }
 
-TensorOut moment(const char* name, std::span<float> values) {
+TensorOut flat_tensor(const char* name, std::span<const float> values) {
   TensorOut out;
   out.name = name;
   out.shape = {static_cast<int64_t>(values.size())};
@@ -82,16 +82,18 @@ TensorOut moment(const char* name, std::span<float> values) {
 }  // namespace
 
 void save_checkpoint(const fs::path& folder, int64_t step, Trainer& trainer,
-                     const std::string& tokenizer_json, const Json& state) {
+                     std::span<const float> reference, const TokenizerFiles& tokenizer,
+                     const Json& state) {
   make_folder(folder);
   const fs::path temporary = folder / ("writing-" + std::to_string(step) + ".tmp");
   std::error_code ignored;
   fs::remove_all(temporary, ignored);
   trainer.model().save(temporary);
-  write_file_atomic(temporary / "tokenizer.json", tokenizer_json);
-  const std::vector<TensorOut> moments = {moment("moment1", trainer.moment1()),
-                                          moment("moment2", trainer.moment2())};
-  write_safetensors(temporary / "trainer_state.safetensors", moments, {});
+  for (const auto& [name, text] : tokenizer) write_file_atomic(temporary / name, text);
+  std::vector<TensorOut> tensors = {flat_tensor("moment1", trainer.moment1()),
+                                    flat_tensor("moment2", trainer.moment2())};
+  if (!reference.empty()) tensors.push_back(flat_tensor("reference", reference));
+  write_safetensors(temporary / "trainer_state.safetensors", tensors, {});
   const Json all = {{"updates", trainer.updates()}, {"step", step}, {"state", state}};
   write_file_atomic(temporary / "trainer_state.json", all.dump(2) + "\n");
   write_manifest(temporary);
@@ -109,7 +111,7 @@ std::optional<CheckpointInfo> newest_checkpoint(const fs::path& folder) {
   return std::nullopt;
 }
 
-void load_trainer_state(const CheckpointInfo& checkpoint, Trainer& trainer) {
+std::vector<float> load_trainer_state(const CheckpointInfo& checkpoint, Trainer& trainer) {
   const auto path = checkpoint.path / "trainer_state.safetensors";
   const SafeTensors file = SafeTensors::open(path);
   auto restore = [&](const char* name, std::span<float> values) {
@@ -128,6 +130,12 @@ void load_trainer_state(const CheckpointInfo& checkpoint, Trainer& trainer) {
     throw InputError(json_path.string() + ": field 'updates' must be an integer");
   }
   trainer.set_updates(all["updates"].get<int64_t>());
+  std::vector<float> reference;
+  if (file.find("reference")) {
+    reference.resize(trainer.model().masters().size());
+    restore("reference", reference);
+  }
+  return reference;
 }
 
 void prune_checkpoints(const fs::path& folder, int64_t keep) {

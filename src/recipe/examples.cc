@@ -1,0 +1,114 @@
+#include "recipe/examples.h"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "recipe/row_file.h"
+#include "tasks/countdown.h"
+#include "tasks/countdown_traces.h"
+#include "tasks/task.h"
+#include "text/think.h"
+
+namespace r1 {
+namespace {
+
+std::vector<int32_t> with_end(std::vector<int32_t> ids, int32_t eos) {
+  if (eos >= 0) ids.push_back(eos);
+  return ids;
+}
+
+std::string answer_text(const Problem& problem, const std::string& task) {
+  if (problem.answer.empty()) {
+    throw InputError("task " + task +
+                     " has no written solutions to train on: give the stage a dataset");
+  }
+  return std::string(kAnswerOpen) + problem.answer + std::string(kAnswerClose);
+}
+
+Supervised::Examples task_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
+                                   int32_t eos, int64_t max_tokens, uint64_t seed) {
+  const std::shared_ptr<const Task> task = make_task(stage.task, stage.knobs);
+  return [=](int64_t index) {
+    Rng rng(mix_seed(seed, static_cast<uint64_t>(index)));
+    const Problem problem = task->sample(rng, Split::kTrain);
+    const std::string text = stage.task == "countdown"
+                                 ? countdown_trace(countdown_problem(problem), rng, stage.traces)
+                                 : answer_text(problem, stage.task);
+    SequenceGroup group;
+    group.prefix = tokenizer.encode(problem.prompt);
+    group.branches.push_back(with_end(tokenizer.encode(text), eos));
+    const size_t tokens = group.prefix.size() + group.branches[0].size();
+    if (tokens > static_cast<size_t>(max_tokens)) {
+      throw InputError("an example of task " + stage.task + " has " + std::to_string(tokens) +
+                       " tokens; the model takes " + std::to_string(max_tokens));
+    }
+    return group;
+  };
+}
+
+// Rows of the file as groups. A "text" row longer than max_tokens becomes several.
+std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer& tokenizer,
+                                        int32_t eos, int64_t max_tokens) {
+  std::vector<SequenceGroup> groups;
+  if (!std::filesystem::exists(file)) throw InputError(file + ": no such file (dataset)");
+  for_each_row(file, [&](const Json& row, int64_t line) {
+    const std::string where = file + ":" + std::to_string(line);
+    auto text_of = [&](const char* key) { return row.at(key).get<std::string>(); };
+    auto is_text = [&](const char* key) { return row.contains(key) && row[key].is_string(); };
+    if (is_text("prompt") && is_text("completion")) {
+      SequenceGroup g;
+      g.prefix = tokenizer.encode(text_of("prompt"), true);
+      g.branches.push_back(with_end(tokenizer.encode(text_of("completion")), eos));
+      const size_t tokens = g.prefix.size() + g.branches[0].size();
+      if (tokens > static_cast<size_t>(max_tokens)) {
+        throw InputError(where + ": " + std::to_string(tokens) + " tokens; the model takes " +
+                         std::to_string(max_tokens));
+      }
+      groups.push_back(std::move(g));
+      return;
+    }
+    if (!is_text("text")) {
+      throw InputError(where + ": expected strings \"prompt\" and \"completion\", or \"text\"");
+    }
+    const std::vector<int32_t> ids = with_end(tokenizer.encode(text_of("text"), true), eos);
+    for (size_t begin = 0; begin + 1 < ids.size(); begin += static_cast<size_t>(max_tokens)) {
+      const size_t end = std::min(ids.size(), begin + static_cast<size_t>(max_tokens));
+      SequenceGroup g;
+      g.branches.emplace_back(ids.begin() + static_cast<int64_t>(begin),
+                              ids.begin() + static_cast<int64_t>(end));
+      if (g.branches[0].size() > 1) groups.push_back(std::move(g));
+    }
+  });
+  if (groups.empty()) throw InputError(file + ": holds no rows to train on");
+  return groups;
+}
+
+}  // namespace
+
+Supervised::Examples make_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
+                                   int32_t eos, int64_t max_tokens, uint64_t seed) {
+  if (stage.dataset.empty()) return task_examples(stage, tokenizer, eos, max_tokens, seed);
+  struct Epoch {
+    std::vector<SequenceGroup> groups;
+    std::vector<size_t> order;
+    int64_t number = -1;
+  };
+  auto data = std::make_shared<Epoch>();
+  data->groups = read_dataset(stage.dataset, tokenizer, eos, max_tokens);
+  data->order.resize(data->groups.size());
+  return [data, seed](int64_t index) {
+    const int64_t size = static_cast<int64_t>(data->groups.size()), epoch = index / size;
+    if (epoch != data->number) {
+      std::iota(data->order.begin(), data->order.end(), size_t{0});
+      Rng rng(seed, static_cast<uint64_t>(epoch));
+      rng.shuffle(data->order);
+      data->number = epoch;
+    }
+    return data->groups[data->order[static_cast<size_t>(index % size)]];
+  };
+}
+
+}  // namespace r1

@@ -1,0 +1,43 @@
+// Runs a recipe: its stages in order, each on the model the one before left, into a run folder.
+// Run again on the same folder it goes on from the newest checkpoint, with the same result, bit for
+// bit, as if it had never stopped (but for stages with a limit in seconds).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "recipe/model_files.h"
+#include "recipe/recipe.h"
+#include "recipe/run_folder.h"
+#include "rl/evaluation.h"
+
+namespace r1 {
+
+// What an onlooker is told. Everything is also in the run folder.
+class RunListener {
+ public:
+  virtual ~RunListener() = default;
+  // Steps [first, steps) of a stage follow. An evaluation has steps = 0.
+  virtual void on_stage(const StageConfig&, int64_t /*first*/, int64_t /*steps*/) {}
+  // How much of step `step` (from 0) is done, in [0, 1).
+  virtual void on_progress(const std::string& /*stage*/, int64_t /*step*/, double /*done*/) {}
+  // A step's row, as in metrics.jsonl.
+  virtual void on_metrics(const OrderedJson& /*row*/) {}
+  virtual void on_rollout(int64_t /*step*/, const GrpoStep&) {}
+  // `label`: "before", "after", "step", or the stage's name.
+  virtual void on_evaluation(const std::string& /*label*/, int64_t /*step*/, const Evaluation&,
+                             const std::vector<RolloutGroup>&) {}
+  // Skills of an eval stage on countdown, by name.
+  virtual void on_skills(const std::vector<std::pair<std::string, CountdownSkills::Share>>&) {}
+};
+
+struct RunResult {
+  bool was_finished = false;    // before this call: nothing was done
+  std::filesystem::path model;  // the last checkpoint; the recipe's model if no stage trained one
+};
+
+// InputError if the recipe cannot be run: models, tasks, datasets, options. JobError if the run
+// fails on its way: a full disk, a gradient that is not finite, a gate that is not reached.
+RunResult run_recipe(const Recipe& recipe, RunFolder& folder, Ops& ops, RunListener& listener);
+
+}  // namespace r1
