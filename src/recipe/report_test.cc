@@ -32,7 +32,7 @@ void write_run(const fs::path& path, int64_t steps, int per_step, const std::str
   RunFolder run(path);
   run.write_recipe("name = \"demo " + std::string("</script>") +
                    "\"\nversion = \"0.1.0\"\nseed = 7\n");
-  run.add_metrics({{"stage", "eval"},
+  run.add_metrics({{"stage", "grpo"},
                    {"step", 0},
                    {"label", "before"},
                    {"accuracy", 0.1},
@@ -69,6 +69,8 @@ TEST(Report, HoldsTheRun) {
   EXPECT_EQ(data["name"], "demo </script>");
   EXPECT_EQ(data["version"], "0.1.0");
   EXPECT_EQ(data["seed"], "7");
+  ASSERT_EQ(data["evals"].size(), 1u);  // a row with a label is no point of a curve
+  EXPECT_EQ(data["evals"][0]["stage"], "grpo");
   EXPECT_EQ(data["evals"][0]["accuracy"], 0.1);
   EXPECT_EQ(data["evals"][0]["high"], 0.13);
   EXPECT_EQ(data["stages"].size(), 1u);

@@ -18,7 +18,7 @@ function number(value, digits = 3) {
   if (value === null || value === undefined || !isFinite(value)) return '–';
   const size = Math.abs(value);
   if (size === 0) return '0';
-  if (size < 1e-3) return value.toExponential(1).replace('e-', 'e−').replace('-', '−');
+  if (size < 1e-3) return value.toExponential(1).replace('.0e', 'e').replaceAll('-', '−');
   for (const [unit, suffix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e4, 'k']]) {
     if (size >= unit) return trim((value / (suffix === 'k' ? 1e3 : unit)).toPrecision(digits)) + suffix;
   }
@@ -29,6 +29,8 @@ function trim(text) {
   return short.replace('-', '−');
 }
 const percent = (value) => value === null ? '–' : trim((100 * value).toFixed(1)) + '%';
+// Always with its decimal, so that numbers below each other align.
+const percent1 = (value) => value === null ? '–' : (100 * value).toFixed(1) + '%';
 
 // Round numbers that cover [low, high].
 function ticks(low, high, count) {
@@ -42,15 +44,20 @@ function ticks(low, high, count) {
   return out;
 }
 
-// Exponential moving average without the bias of its start; gaps stay gaps.
+// The mean of a value's neighbours on both sides, of weight `weight` to the power of their distance:
+// unlike a moving average it does not lag. Gaps stay gaps.
 function smooth(values, weight) {
+  const sums = values.map(() => 0), masses = values.map(() => 0);
   let sum = 0, mass = 0;
-  return values.map((value) => {
-    if (value === null) return null;
-    sum = weight * sum + (1 - weight) * value;
-    mass = weight * mass + (1 - weight);
-    return sum / mass;
-  });
+  const visit = (i) => {
+    if (values[i] === null) return;
+    sums[i] += sum, masses[i] += mass;
+    sum = weight * (sum + values[i]), mass = weight * (mass + 1);
+  };
+  for (let i = 0; i < values.length; ++i) visit(i);
+  sum = 0, mass = 0;
+  for (let i = values.length; i-- > 0;) visit(i);
+  return values.map((value, i) => value === null ? null : (value + sums[i]) / (1 + masses[i]));
 }
 
 function extent(values) {
@@ -65,7 +72,8 @@ function extent(values) {
 
 class Plot {
   // series: {x, y, title, unit, letter, format, zero: whether the axis begins at 0, most: the
-  // highest that it can end at, evals: [{step, accuracy, low, high}]}
+  // highest that it can end at, evals: [{step, accuracy, low, high}], steps: the steps that the
+  // figure's plots all cover}
   constructor(series, shared) {
     this.series = series;
     this.shared = shared;
@@ -77,7 +85,7 @@ class Plot {
   }
 
   scales(width, height) {
-    const {x, y, zero, most, evals} = this.series;
+    const {y, zero, most, evals, steps} = this.series;
     let [low, high] = extent([...y, ...evals.flatMap((e) => [e.low, e.high, e.accuracy])]);
     if (zero) low = Math.min(low, 0);
     if (high === low) {
@@ -92,7 +100,7 @@ class Plot {
     }
     low = marks[0];
     high = most ? Math.max(Math.min(marks[marks.length - 1], most), extent(y)[1]) : marks[marks.length - 1];
-    let [first, last] = extent([...x, ...evals.map((e) => e.step)]);
+    let [first, last] = steps;
     if (first === last) { first -= 1; last += 1; }
     const left = 44, right = 10, top = 8, bottom = 22;
     return {

@@ -43,30 +43,39 @@ function showResult() {
   const evals = data.evals.filter((e) => e.accuracy !== null);
   if (!evals.length) return;
   $('result').hidden = false;
-  const named = (label) => evals.filter((e) => e.label === label).pop();
-  const before = named('before') || evals[0], after = named('after') || evals[evals.length - 1];
+  const named = (label, of) => evals.filter((e) => e.label === label && of(e)).pop();
+  const after = named('after', () => true) || evals[evals.length - 1];
+  const before = named('before', (e) => e.stage === after.stage) || evals[0];
   const interval = (e) => e.low === null || e.high === null ? ''
-      : ` (95% interval ${percent(e.low)} to ${percent(e.high)})`;
+      : ` (95% interval ${percent1(e.low)} to ${percent1(e.high)})`;
   const headline = make('div', {class: 'headline'});
   let text = `Accuracy${after.n ? ` on ${after.n} held-out problems` : ''}`;
   if (before !== after) {
-    headline.append(make('b', {}, percent(before.accuracy)), make('span', {}, '→'));
+    headline.append(make('b', {}, percent1(before.accuracy)), make('span', {}, '→'));
     text += `, before${interval(before)} and after${interval(after)}.`;
   } else {
     text += interval(after) + '.';
   }
-  headline.append(make('b', {class: 'after'}, percent(after.accuracy)));
+  headline.append(make('b', {class: 'after'}, percent1(after.accuracy)));
   const words = make('div', {}, headline, make('p', {class: 'result-text'}, text));
   const box = make('div', {});
   $('result').replaceChildren(words, box);
-  const shown = evals.length <= 8 ? evals : before === after ? [after] : [before, after];
+  const kept = Math.min(evals.length, 8);  // the first, the last and evenly spaced ones
+  const shown = Array.from({length: kept}, (_, i) =>
+      evals[kept > 1 ? Math.round(i * (evals.length - 1) / (kept - 1)) : 0]);
   new ResizeObserver(() => box.replaceChildren(forest(shown, box.clientWidth))).observe(box);
+}
+
+function evalName(e, manyStages) {
+  const at = e.step === null ? '' : `step ${e.step}`;
+  const name = e.label === 'step' || !e.label ? at || 'eval' : e.label === 'before' || !at ? e.label : `${e.label}, ${at}`;
+  return manyStages && e.stage && e.stage !== e.label ? `${e.stage}: ${name}` : name;
 }
 
 // One line an evaluation: its interval on a common axis.
 function forest(evals, width) {
-  const names = evals.map((e) => (e.label || 'eval') + (evals.length > 2 ? `, step ${e.step}` : ''));
-  const cut = names.map((n) => n.length > 22 ? n.slice(0, 21) + '…' : n);
+  const names = evals.map((e) => evalName(e, new Set(evals.map((other) => other.stage)).size > 1));
+  const cut = names.map((n) => n.length > 24 ? n.slice(0, 23) + '…' : n);
   const row = 30, left = 20 + 7.2 * Math.max(...cut.map((n) => n.length)), right = 60;
   const height = evals.length * row + 28, x = (v) => left + v * (width - left - right);
   const svg = make('svg', {viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': 'Evaluations'});
@@ -83,14 +92,14 @@ function forest(evals, width) {
                  ...[e.low, e.high].map((v) => make('line', {class: 'eval', x1: x(v), x2: x(v), y1: y - 5, y2: y + 5})));
     }
     svg.append(make('circle', {class: 'eval-dot', cx: x(e.accuracy), cy: y, r: 5}),
-               make('text', {class: 'name', x: width, y: y + 4, 'text-anchor': 'end'}, percent(e.accuracy)));
+               make('text', {class: 'name', x: width, y: y + 4, 'text-anchor': 'end'}, percent1(e.accuracy)));
   });
   return svg;
 }
 
 // field, title, unit; a fraction is shown in percent where it is one.
 const kMain = [
-  ['accuracy', 'Accuracy', 'of sampled completions; orange: held-out, 95% interval'],
+  ['accuracy', 'Accuracy', 'of samples; orange: held-out, 95% interval'],
   ['reward', 'Reward', 'mean of a step'],
   ['completion_length', 'Completion length', 'tokens, mean of a step'],
   ['entropy', 'Entropy', 'nats a token'],
@@ -110,7 +119,7 @@ const kMore = [
 ];
 const kFractions = new Set(['accuracy', 'mixed_groups', 'clip_ratio', 'unparseable', 'truncated']);
 const kFromZero = new Set([...kFractions, 'completion_length', 'tokens_per_second', 'grad_norm',
-                           'logprob_mismatch', 'entropy', 'learning_rate', 'reward_std']);
+                           'logprob_mismatch', 'entropy', 'learning_rate', 'reward_std', 'kl']);
 const kNoCurve = new Set(['step', 'tokens', 'tokens_sampled', 'tokens_trained', 'seconds']);
 
 const plots = {all: [], shared: {smoothing: 0.8, hover: () => {}, pick: () => {}}};
@@ -134,21 +143,24 @@ function showCurves() {
 function drawStage(index) {
   const stage = data.stages[index], {columns} = stage;
   const x = columns.step, points = x.length;
-  plots.shared.smoothing = points < 8 ? 0 : points < 40 ? 0.6 : 0.86;
+  plots.shared.smoothing = points < 8 ? 0 : points < 40 ? 0.5 : 0.76;
   $('smoothing').value = plots.shared.smoothing;
   plots.shared.stage = stage.stage;
+  // Rows of a stage "eval" are of no training stage: they go with the last that has an accuracy.
   const last = index === data.stages.findLastIndex((s) => 'accuracy' in s.columns);
-  const evals = last ? data.evals.filter((e) => e.accuracy !== null && e.step !== null) : [];
+  const evals = data.evals.filter((e) => e.accuracy !== null && e.step !== null &&
+      (e.stage === stage.stage || last && e.stage === 'eval'));
+  const steps = extent('accuracy' in columns ? [...x, ...evals.map((e) => e.step)] : x);
   let letter = 0;
   const plot = ([field, title, unit]) => {
     const y = columns[field], [, high] = extent(y);
     const fraction = kFractions.has(field) && high <= 1;
     let hint = unit;
-    if (field === 'logprob_mismatch' && stage.mismatches === 0) hint = `0 at each of ${stage.rows} steps`;
-    if (field === 'accuracy' && !evals.length) hint = 'of sampled completions';
+    if (field === 'logprob_mismatch' && stage.mismatches === 0) hint = `0 at each of ${stage.rows} logged steps`;
+    if (field === 'accuracy' && !evals.length) hint = 'of samples';
     return new Plot({x, y, title, unit: hint || '\u00a0', letter: String.fromCharCode(97 + letter++ % 26),
                      format: fraction ? percent : number, zero: kFromZero.has(field),
-                     most: fraction ? 1 : 0, evals: field === 'accuracy' ? evals : []},
+                     most: fraction ? 1 : 0, steps, evals: field === 'accuracy' ? evals : []},
                     plots.shared);
   };
   const there = ([field]) => field in columns && columns[field].some((v) => v !== null);
@@ -160,8 +172,8 @@ function drawStage(index) {
   $('main-plots').replaceChildren(...main.map((p) => p.node));
   $('more-plots').replaceChildren(...more.map((p) => p.node));
   $('more').hidden = !more.length;
-  let caption = `${stage.rows.toLocaleString('en')} steps of ${stage.stage}. Thin line: each step; thick: smoothed.`;
-  if (points < stage.rows) caption += ` ${points.toLocaleString('en')} evenly spaced steps are drawn.`;
+  let caption = `Stage ${stage.stage}, steps ${x[0]} to ${x[points - 1]}. Thin line: as logged; thick: smoothed.`;
+  if (points < stage.rows) caption += ` Of ${stage.rows.toLocaleString('en')} rows ${points.toLocaleString('en')}, evenly spaced, are drawn.`;
   if (stage.mismatches) caption += ` Log-probability mismatches in all: ${number(stage.mismatches)}.`;
   if (data.completions.some((c) => c.stage === stage.stage)) {
     caption += ' Click a curve to read what the model wrote at that step.';
@@ -318,6 +330,7 @@ function card(c, prompt) {
     if (logprob !== null) {
       span.dataset.logprob = logprob;
       if (logprob < -0.02) span.style.setProperty('--a', heat(logprob).toFixed(3));
+      if (heat(logprob) > 0.25) span.classList.add('hot');
     }
     at += token.length;
     text.append(span);
@@ -331,6 +344,7 @@ function cutMark(count) {
 }
 
 showHeader();
+$('empty').hidden = data.stages.length + data.evals.length + data.completions.length > 0;
 showResult();
 showCurves();
 showLedger();
