@@ -28,20 +28,6 @@ Term leaf(int64_t number) {
   return {number, text, text, 0, {number}, true};
 }
 
-struct Step {
-  char op;
-  int64_t result;
-};
-
-std::vector<Step> steps_of(int64_t large, int64_t small) {
-  std::vector<Step> steps;
-  if (large + small <= kLargest) steps.push_back({'+', large + small});
-  if (large - small >= 1) steps.push_back({'-', large - small});
-  if (large * small <= kLargest) steps.push_back({'*', large * small});
-  if (large % small == 0) steps.push_back({'/', large / small});
-  return steps;
-}
-
 // a op b, the larger first. Nothing in `allowed` where the same chain is written in another order.
 bool combine(const Term& a, const Term& b, char op, int64_t result, Term& out) {
   out = Term{};
@@ -79,7 +65,7 @@ void search(const std::vector<Term>& terms, const std::string& steps, const std:
     for (size_t j = i + 1; j < terms.size(); ++j) {
       const bool swap = terms[i].value < terms[j].value;
       const Term &large = terms[swap ? j : i], &small = terms[swap ? i : j];
-      for (const auto& [op, result] : steps_of(large.value, small.value)) {
+      for (const auto& [op, result] : countdown_steps(large.value, small.value)) {
         Term next;
         if (!combine(large, small, op, result, next)) continue;
         const std::string line = std::to_string(large.value) + " " + op + " " +
@@ -106,18 +92,19 @@ Verdict verify_expression(const CountdownProblem& problem, std::string_view text
   std::string_view side = trim(text);
   if (side.empty()) return {0, "empty answer", false};
   // "(8 * 7) - 3 = 53" is an expression and the claim of its value.
+  std::optional<Rational> claim = Rational(problem.target);
   if (const size_t equals = side.find('='); equals != std::string_view::npos) {
-    const auto claim = parse_number(side.substr(equals + 1));
-    if (!claim || !(*claim == Rational(problem.target))) return {0, "unparseable", false};
+    claim = parse_number(side.substr(equals + 1));
     side = trim(side.substr(0, equals));
   }
   const auto expression = parse_expression(side);
-  if (!expression) return {0, "unparseable", false};
+  if (!expression || !claim) return {0, "unparseable", false};
   std::vector<int64_t> used = expression->literals;
   std::sort(used.begin(), used.end());
   if (used != problem.numbers) return {0, "wrong numbers", true};
   if (!expression->value) return {0, "division by zero", true};
-  if (!(*expression->value == Rational(problem.target))) return {0, "wrong", true};
+  const Rational target(problem.target);
+  if (!(*expression->value == target && *claim == target)) return {0, "wrong", true};
   return {1, "correct", true};
 }
 
@@ -161,9 +148,10 @@ class Countdown : public Task {
   }
 
   Verdict verify(const Problem& problem, std::string_view completion) const override {
+    const CountdownProblem countdown = countdown_problem(problem);
     const CommittedAnswer answer = committed_answer(completion);
     if (!answer.found) return {0, answer.reason, false};
-    return verify_expression(countdown_problem(problem), answer.text);
+    return verify_expression(countdown, answer.text);
   }
 
  private:
@@ -205,7 +193,7 @@ class Countdown : public Task {
     while (values.size() > 1) {
       rng.shuffle(values);
       const int64_t a = values.back(), b = values[values.size() - 2];
-      const auto steps = steps_of(std::max(a, b), std::min(a, b));
+      const auto steps = countdown_steps(std::max(a, b), std::min(a, b));
       if (steps.empty()) return 0;
       values.pop_back();
       values.back() = steps[rng.below(steps.size())].result;
@@ -218,6 +206,15 @@ class Countdown : public Task {
 };
 
 }  // namespace
+
+std::vector<CountdownStep> countdown_steps(int64_t large, int64_t small) {
+  std::vector<CountdownStep> steps;
+  if (large + small <= kLargest) steps.push_back({'+', large + small});
+  if (large - small >= 1) steps.push_back({'-', large - small});
+  if (large * small <= kLargest) steps.push_back({'*', large * small});
+  if (large % small == 0) steps.push_back({'/', large / small});
+  return steps;
+}
 
 std::vector<CountdownAttempt> countdown_attempts(const std::vector<int64_t>& numbers) {
   R1_CHECK(!numbers.empty() && numbers.size() <= 4);

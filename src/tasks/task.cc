@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/text_util.h"
+#include "tasks/builtin.h"
 #include "tasks/countdown.h"
 #include "tasks/knobs.h"
 #include "text/think.h"
@@ -20,6 +21,13 @@ struct Row {
 
 constexpr Row kTasks[] = {
     {"countdown", make_countdown},
+    {"chain-arithmetic", make_chain_arithmetic},
+    {"multiplication", make_multiplication},
+    {"number-sequence", make_number_sequence},
+    {"knights-knaves", make_knights_knaves},
+    {"sudoku4", make_sudoku4},
+    {"sorting", make_sorting},
+    {"linear-equation", make_linear_equation},
 };
 
 }  // namespace
@@ -30,7 +38,9 @@ Split split_of(std::string_view key) {
 }
 
 CommittedAnswer committed_answer(std::string_view completion) {
-  const AnswerSpans spans = find_answers(completion);
+  // A closing tag before any opening one: the prompt ended in <think>, as R1's chat template does.
+  const bool opened_by_prompt = completion.find(kThinkClose) < completion.find(kThinkOpen);
+  const AnswerSpans spans = find_answers(completion, opened_by_prompt);
   if (spans.malformed) return {false, {}, "malformed answer"};
   if (spans.outside.size() > 1) return {false, {}, "several answers"};
   if (spans.outside.empty()) {
