@@ -28,18 +28,34 @@ std::string answer_text(const Problem& problem, const std::string& task) {
   return std::string(kAnswerOpen) + problem.answer + std::string(kAnswerClose);
 }
 
+// The loss of a drill is on the results: what stands before them is random.
+SequenceGroup drill_example(const Tokenizer& tokenizer, Rng& rng) {
+  SequenceGroup group;
+  group.branches.push_back(tokenizer.encode(countdown_drill(rng)));
+  const std::vector<int32_t>& ids = group.branches[0];
+  const std::vector<int32_t> equals = tokenizer.encode(" =");
+  group.masks.emplace_back(ids.size(), uint8_t{0});
+  for (size_t i = 1; i < ids.size(); ++i) group.masks[0][i] = ids[i - 1] == equals.back() ? 1 : 0;
+  return group;
+}
+
 Supervised::Examples task_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
                                    int32_t eos, int64_t max_tokens, uint64_t seed) {
   const std::shared_ptr<const Task> task = make_task(stage.task, stage.knobs);
   return [=](int64_t index) {
     Rng rng(mix_seed(seed, static_cast<uint64_t>(index)));
-    const Problem problem = task->sample(rng, Split::kTrain);
-    const std::string text = stage.task == "countdown"
-                                 ? countdown_trace(countdown_problem(problem), rng, stage.traces)
-                                 : answer_text(problem, stage.task);
     SequenceGroup group;
-    group.prefix = tokenizer.encode(problem.prompt);
-    group.branches.push_back(with_end(tokenizer.encode(text), eos));
+    if (stage.task == "countdown" && rng.uniform() < stage.traces.drill) {
+      group = drill_example(tokenizer, rng);
+    } else {
+      const Problem problem = task->sample(rng, Split::kTrain);
+      group.prefix = tokenizer.encode(problem.prompt);
+      group.branches.push_back(with_end(
+          tokenizer.encode(stage.task == "countdown"
+                               ? countdown_trace(countdown_problem(problem), rng, stage.traces)
+                               : answer_text(problem, stage.task)),
+          eos));
+    }
     const size_t tokens = group.prefix.size() + group.branches[0].size();
     if (tokens > static_cast<size_t>(max_tokens)) {
       throw InputError("an example of task " + stage.task + " has " + std::to_string(tokens) +

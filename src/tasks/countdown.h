@@ -26,6 +26,13 @@ struct CountdownAttempt {
   int64_t value = 0;
 };
 
+// What may be done with two values, the larger first: every result a whole number from 1 to 99.
+struct CountdownStep {
+  char op;
+  int64_t result;
+};
+std::vector<CountdownStep> countdown_steps(int64_t large, int64_t small);
+
 // All attempts, each once, in a fixed order. At most 4 numbers.
 std::vector<CountdownAttempt> countdown_attempts(const std::vector<int64_t>& numbers);
 

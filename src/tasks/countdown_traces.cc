@@ -144,6 +144,20 @@ std::string countdown_trace(const CountdownProblem& problem, Rng& rng,
          (last ? last->expression : "") + std::string(kAnswerClose);
 }
 
+std::string countdown_drill(Rng& rng) {
+  constexpr int kSums = 24;
+  constexpr int64_t kLargest = 99, kLargestNumber = 12;
+  std::string text;
+  for (int i = 0; i < kSums; ++i) {
+    const int64_t a = rng.between(1, kLargest), b = rng.between(1, kLargestNumber);
+    const auto steps = countdown_steps(std::max(a, b), std::min(a, b));
+    const auto& step = steps[rng.below(steps.size())];
+    text += std::to_string(std::max(a, b)) + " " + step.op + " " + std::to_string(std::min(a, b)) +
+            " = " + std::to_string(step.result) + "\n";
+  }
+  return text;
+}
+
 void CountdownSkills::add(const CountdownProblem& problem, std::string_view completion) {
   const ThinkSplit split = split_thinking(completion);
   std::set<std::string_view> seen;

@@ -22,7 +22,7 @@
 namespace r1 {
 
 struct TraceOptions {
-  double give_up = 0.5, hit = 0.5, systematic = 0.0;
+  double give_up = 0.5, hit = 0.5, systematic = 0.0, drill = 0.0;
   int64_t max_attempts = 24;
 
   template <class V>
@@ -32,6 +32,7 @@ struct TraceOptions {
     v("systematic", systematic, "share of traces that try all continuations of a step in a row",
       in_range(0, 1));
     v("max_attempts", max_attempts, "longest trace", at_least(1));
+    v("drill", drill, "share of examples that are lists of sums instead of traces", in_range(0, 1));
   }
 };
 
@@ -39,6 +40,10 @@ struct TraceOptions {
 // them, and the trace may give up before it gets there; without, none of the attempts solves. After
 // "yes", or after giving up, the answer is the last attempt's expression.
 std::string countdown_trace(const CountdownProblem& problem, Rng& rng, const TraceOptions& options);
+
+// Sums that steps of attempts may need, one a line: "77 + 12 = 89". Many a sum occurs in the traces
+// of one triple of numbers alone; were that one held out, the model would never have seen it.
+std::string countdown_drill(Rng& rng);
 
 // How well completions keep the form and the arithmetic of the traces.
 class CountdownSkills {

@@ -23,6 +23,11 @@ struct SequenceGroup {
 // A micro-batch: the rows, which rows predict which targets, and the pages they live in.
 class SequenceBatch {
  public:
+  SequenceBatch() = default;
+  // Moved, never copied: the batch points into the tables.
+  SequenceBatch(SequenceBatch&&) = default;
+  SequenceBatch& operator=(SequenceBatch&&) = default;
+
   // Adds a group's branches [begin, end).
   void add(const SequenceGroup& group, size_t begin, size_t end);
   void clear();
