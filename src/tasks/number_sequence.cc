@@ -12,7 +12,7 @@ namespace {
 
 using Terms = std::vector<int64_t>;
 
-constexpr int64_t kLargestRatio = 5;
+constexpr int64_t kLargestRatio = 9;
 
 // How often neighbouring terms' differences are taken until they are constant: 1 for an arithmetic
 // sequence, 2 for a quadratic one. Nothing if they are not constant then.
@@ -59,7 +59,7 @@ class NumberSequence : public Task {
  public:
   explicit NumberSequence(const std::map<std::string, int64_t>& values)
       : knobs_({{"terms", "how many terms are shown", 4, 10, 6},
-                {"max_number", "the largest first term and difference", 2, 100, 12}},
+                {"max_number", "the largest first term and difference", 2, 100, 30}},
                values, "number-sequence") {}
 
   std::string name() const override { return "number-sequence"; }
