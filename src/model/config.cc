@@ -25,7 +25,7 @@ const Architecture& find_architecture(const std::string& name, const std::string
     if (name == a.name) return a;
     known += (known.empty() ? "" : ", ") + std::string(a.name);
   }
-  throw InputError(where + ": architecture '" + name + "' is not one of " + known);
+  throw InputError(where + ": architecture " + in_quotes(name) + " is not one of " + known);
 }
 
 int64_t integer(const Json& json, const char* key, int64_t low, int64_t high, int64_t fallback,
@@ -65,6 +65,37 @@ bool boolean(const Json& json, const char* key, bool fallback, const std::string
   return it->get<bool>();
 }
 
+// A setting of this name that is there and not null must be `expected`.
+void require_value(const Json& json, const char* key, const Json& expected, const std::string& name,
+                   const std::string& where) {
+  if (const auto it = json.find(key); it != json.end() && !it->is_null() && *it != expected) {
+    throw InputError(where + ": field '" + name + "' is supported as " + expected.dump() +
+                     " alone, found " + it->dump().substr(0, 60));
+  }
+}
+
+// rope_scaling, or rope_parameters that transformers 5 has in its place: plain RoPE or nothing.
+void refuse_unknown_rope(const Json& json, const std::string& field, const std::string& where) {
+  const auto it = json.find(field);
+  if (it == json.end() || it->is_null()) return;
+  if (!it->is_object()) {
+    throw InputError(where + ": field '" + field + "' must be an object or null, not " +
+                     it->dump().substr(0, 60));
+  }
+  // "type" is the older name.
+  for (const char* key : {"rope_type", "type"}) {
+    require_value(*it, key, "default", field + "." + key, where);
+  }
+  require_value(*it, "partial_rotary_factor", 1.0, field + ".partial_rotary_factor", where);
+  const bool typed = it->contains("rope_type") || it->contains("type");
+  for (const auto& [key, value] : it->items()) {
+    if (value.is_structured() || (!typed && key == "factor")) {
+      throw InputError(where + ": field '" + field + "." + key +
+                       "' is not supported: expected RoPE of type \"default\"");
+    }
+  }
+}
+
 // Settings that change what the model computes and that this program does not have: refused rather
 // than ignored.
 void refuse_unknown_mathematics(const Json& json, const std::string& where) {
@@ -72,13 +103,20 @@ void refuse_unknown_mathematics(const Json& json, const std::string& where) {
     throw InputError(where + ": field 'hidden_act' must be \"silu\", not " +
                      it->dump().substr(0, 60));
   }
-  if (const auto it = json.find("rope_scaling"); it != json.end() && !it->is_null()) {
-    throw InputError(where + ": 'rope_scaling' is not supported: expected null, found " +
-                     it->dump().substr(0, 60));
-  }
+  refuse_unknown_rope(json, "rope_scaling", where);
+  refuse_unknown_rope(json, "rope_parameters", where);
+  require_value(json, "partial_rotary_factor", 1.0, "partial_rotary_factor", where);
   for (const char* key : {"use_sliding_window", "mlp_bias"}) {
     if (boolean(json, key, false, where))
       throw InputError(where + ": '" + key + "' is not supported: expected false");
+  }
+  if (const auto it = json.find("layer_types"); it != json.end() && it->is_array()) {
+    for (const Json& type : *it) {
+      if (type != "full_attention") {
+        throw InputError(where + ": field 'layer_types' must hold \"full_attention\" alone, not " +
+                         type.dump().substr(0, 60));
+      }
+    }
   }
 }
 
@@ -99,15 +137,22 @@ std::vector<int32_t> token_ids(const Json& json, const char* key, int64_t vocab,
 }
 
 double rope_theta_of(const Json& json, const std::string& where) {
+  const double outer = number(json, "rope_theta", 1.0, 1e12, 10000.0, where);
   // transformers 5 moved it into rope_parameters.
   const auto it = json.find("rope_parameters");
-  if (it == json.end() || !it->is_object())
-    return number(json, "rope_theta", 1.0, 1e12, 10000.0, where);
-  if (it->contains("rope_type") && it->at("rope_type") != "default") {
-    throw InputError(where + ": rope_type " + it->at("rope_type").dump().substr(0, 60) +
-                     " is not supported: expected \"default\"");
+  return it == json.end() || it->is_null() ? outer
+                                           : number(*it, "rope_theta", 1.0, 1e12, outer, where);
+}
+
+// What head_dim is where the file does not say.
+int64_t default_head_dim(const Json& json, const ModelConfig& c, const std::string& where) {
+  const auto it = json.find("head_dim");
+  if ((it == json.end() || it->is_null()) && c.hidden_size % c.num_attention_heads != 0) {
+    throw InputError(where + ": hidden_size (" + std::to_string(c.hidden_size) +
+                     ") must be a multiple of num_attention_heads (" +
+                     std::to_string(c.num_attention_heads) + ") where there is no head_dim");
   }
-  return number(*it, "rope_theta", 1.0, 1e12, 10000.0, where);
+  return c.hidden_size / c.num_attention_heads;
 }
 
 }  // namespace
@@ -128,8 +173,7 @@ ModelConfig parse_model_config(const Json& json, const std::string& where) {
   c.num_attention_heads = integer(json, "num_attention_heads", 1, 1024, -1, where);
   c.num_key_value_heads =
       integer(json, "num_key_value_heads", 1, 1024, c.num_attention_heads, where);
-  c.head_dim = integer(json, "head_dim", 2, 1024,
-                       std::max<int64_t>(2, c.hidden_size / c.num_attention_heads), where);
+  c.head_dim = integer(json, "head_dim", 2, 1024, default_head_dim(json, c, where), where);
   c.intermediate_size = integer(json, "intermediate_size", 1, kWide * 4, -1, where);
   c.vocab_size = integer(json, "vocab_size", 1, 1 << 24, -1, where);
   c.max_position_embeddings = integer(json, "max_position_embeddings", 1, 1 << 24, 2048, where);
@@ -149,8 +193,9 @@ ModelConfig parse_model_config(const Json& json, const std::string& where) {
                      ") must be a multiple of num_key_value_heads (" +
                      std::to_string(c.num_key_value_heads) + ")");
   }
-  if (c.head_dim % 2 != 0)
+  if (c.head_dim < 2 || c.head_dim % 2 != 0) {
     throw InputError(where + ": head_dim must be even for RoPE, not " + std::to_string(c.head_dim));
+  }
   c.eos_token_ids = token_ids(json, "eos_token_id", c.vocab_size, where);
   return c;
 }

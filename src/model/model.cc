@@ -20,25 +20,31 @@ int64_t aligned_floats(int64_t n) {
   return (n + 15) / 16 * 16;
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (const int64_t n : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
-  return text + "]";
+// The tensor that a part of a parameter is read from.
+const TensorInfo& part_tensor(const SafeTensors& file, const ParameterSpec& spec,
+                              const ParameterSpec::Part& part,
+                              const std::filesystem::path& folder) {
+  auto fail = [&](const std::string& what) {
+    throw InputError(folder.string() + ": tensor '" + part.name + "' " + what);
+  };
+  const TensorInfo* t = file.find(part.name);
+  if (!t) fail("is missing");
+  const std::vector<int64_t> expected =
+      spec.vector ? std::vector<int64_t>{part.rows} : std::vector<int64_t>{part.rows, spec.cols};
+  if (t->shape != expected) {
+    fail("has shape " + shape_text(t->shape) + ", config.json asks for " + shape_text(expected));
+  }
+  if (t->dtype != DType::kF32 && t->dtype != DType::kF16 && t->dtype != DType::kBF16) {
+    fail("has dtype " + std::string(dtype_name(t->dtype)) + ", expected F32, F16 or BF16");
+  }
+  return *t;
 }
 
 // A parameter's values, its parts stacked by rows.
 void read_parameter(const SafeTensors& file, const ParameterSpec& spec,
                     const std::filesystem::path& folder, float* out) {
   for (const auto& part : spec.parts) {
-    const TensorInfo* t = file.find(part.name);
-    if (!t) throw InputError(folder.string() + ": tensor '" + part.name + "' is missing");
-    const std::vector<int64_t> expected =
-        spec.vector ? std::vector<int64_t>{part.rows} : std::vector<int64_t>{part.rows, spec.cols};
-    if (t->shape != expected) {
-      throw InputError(folder.string() + ": tensor '" + part.name + "' has shape " +
-                       shape_text(t->shape) + ", config.json asks for " + shape_text(expected));
-    }
-    copy_to_f32(*t, out);
+    copy_to_f32(part_tensor(file, spec, part, folder), out);
     out += part.rows * spec.cols;
   }
 }
@@ -178,10 +184,7 @@ Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Us
   const auto specs = parameter_specs(m.config_);
   // Before anything large is allocated: the file must hold what the config promises.
   for (const ParameterSpec& p : specs) {
-    for (const auto& part : p.parts) {
-      const TensorInfo* t = file.find(part.name);
-      if (!t) throw InputError(folder.string() + ": tensor '" + part.name + "' is missing");
-    }
+    for (const auto& part : p.parts) part_tensor(file, p, part, folder);
   }
   const bool all = use == Use::kTraining;
   m.allocate();
