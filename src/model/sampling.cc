@@ -21,7 +21,9 @@ void require(bool ok, const char* name, const char* expected, double value) {
 }  // namespace
 
 void SamplingParams::check() const {
-  require(temperature >= 0.0 && temperature <= 100.0, "temperature", "from 0 to 100", temperature);
+  // Below, logits times the inverse would leave float32.
+  require(temperature == 0.0 || (temperature >= 1e-4 && temperature <= 100.0), "temperature",
+          "0 or from 0.0001 to 100", temperature);
   require(top_k >= 0, "top_k", "0 or more", static_cast<double>(top_k));
   require(top_p > 0.0 && top_p <= 1.0, "top_p", "above 0 and at most 1", top_p);
   require(min_p >= 0.0 && min_p <= 1.0, "min_p", "from 0 to 1", min_p);
@@ -43,15 +45,15 @@ void shape_logits(const SamplingParams& params, float* row, int64_t vocab) {
 
   std::vector<int32_t> order(static_cast<size_t>(vocab));
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](int32_t a, int32_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
+  // A diverged model's NaN comes last: sorting needs an order.
+  auto value = [&](int32_t id) { return std::isnan(row[id]) ? kDropped : row[id]; };
+  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return value(a) != value(b) ? value(a) > value(b) : a < b;
+  });
   size_t keep = order.size();
   if (params.top_k > 0) keep = std::min(keep, static_cast<size_t>(params.top_k));
   const double top = static_cast<double>(row[order[0]]);
   auto weight = [&](size_t i) { return std::exp(static_cast<double>(row[order[i]]) - top); };
-  if (params.min_p > 0.0) {
-    while (keep > 1 && weight(keep - 1) < params.min_p) --keep;
-  }
   if (params.top_p < 1.0) {
     double total = 0.0, reached = 0.0;
     for (size_t i = 0; i < keep; ++i) total += weight(i);
@@ -62,6 +64,9 @@ void shape_logits(const SamplingParams& params, float* row, int64_t vocab) {
         break;
       }
     }
+  }
+  if (params.min_p > 0.0) {
+    while (keep > 1 && weight(keep - 1) < params.min_p) --keep;
   }
   for (size_t i = keep; i < order.size(); ++i) row[order[i]] = kDropped;
 }

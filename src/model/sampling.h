@@ -32,9 +32,9 @@ struct SamplingParams {
 };
 
 // Divides a row of V logits by the temperature (0 acts as a mask that keeps the first of the
-// largest logits), then sets those that the filters drop to -inf: top-k, then min-p, then top-p, in
-// the order of llama.cpp and transformers. Ties are kept by lower id first, so that the result is a
-// pure function of the row.
+// largest logits), then sets those that the filters drop to -inf: top-k, then top-p of what is
+// left, then min-p, in the order of llama.cpp and transformers. Ties are kept by lower id first, so
+// that the result is a pure function of the row.
 void shape_logits(const SamplingParams& params, float* row, int64_t vocab);
 
 }  // namespace r1
