@@ -25,3 +25,17 @@ function(r1_library NAME)
     gtest_discover_tests(${NAME}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
   endif()
 endfunction()
+
+# r1_embed(OUT NAMES name... FILES file...): makes OUT, a source that defines each name in namespace
+# r1 as a std::string_view of its file's text. A binary needs no files beside it.
+function(r1_embed OUT)
+  cmake_parse_arguments(A "" "" "NAMES;FILES" ${ARGN})
+  list(JOIN A_NAMES "," names)
+  list(JOIN A_FILES "," files)
+  add_custom_command(
+    OUTPUT ${OUT}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${OUT} "-DNAMES=${names}" "-DFILES=${files}" -P
+            ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${A_FILES} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+    VERBATIM)
+endfunction()

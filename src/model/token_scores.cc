@@ -40,6 +40,20 @@ void score_tokens(const Model& model, ConstTensor hidden, std::span<const int32_
              [](int64_t, Tensor, const float*, const float*) {});
 }
 
+void log_distributions(const Model& model, ConstTensor hidden, const SamplingParams& params,
+                       Ops& ops, const std::function<void(ConstTensor rows_RV)>& f) {
+  const std::vector<int32_t> any(static_cast<size_t>(hidden.rows), 0);
+  std::vector<float> unused(any.size());
+  each_block(model, hidden, any, params, ops, unused.data(), nullptr,
+             [&](int64_t, Tensor logits, const float* max, const float* log_sum) {
+               for (int64_t r = 0; r < logits.rows; ++r) {
+                 float* x = logits.row(r);
+                 for (int64_t v = 0; v < logits.cols; ++v) x[v] = (x[v] - max[r]) - log_sum[r];
+               }
+               f(logits);
+             });
+}
+
 void score_tokens_backward(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,
                            const SamplingParams& params, const float* dlogprob, Ops& ops,
                            float* logprob, float* entropy, Tensor dhidden, Gradients& gradients) {

@@ -2,6 +2,7 @@
 // logits of a whole batch never exist at once.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "model/model.h"
@@ -19,6 +20,10 @@ void compute_logits(const Model& model, ConstTensor hidden, Ops& ops, Tensor log
 // likewise (may be null).
 void score_tokens(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,
                   const SamplingParams& params, Ops& ops, float* logprob, float* entropy);
+
+// Calls f with blocks of rows, in order, of the log-probabilities of the whole vocabulary.
+void log_distributions(const Model& model, ConstTensor hidden, const SamplingParams& params,
+                       Ops& ops, const std::function<void(ConstTensor rows_RV)>& f);
 
 // The same scores, and given the loss's derivative dlogprob [R] with respect to them: WRITES
 // dhidden and adds the head's gradient.

@@ -9,6 +9,7 @@
 #include "tasks/builtin.h"
 #include "tasks/countdown.h"
 #include "tasks/knobs.h"
+#include "tasks/rational.h"
 #include "text/think.h"
 
 namespace r1 {
@@ -47,6 +48,17 @@ CommittedAnswer committed_answer(std::string_view completion) {
     return {false, {}, spans.inside_thinking > 0 ? "answer inside thinking" : "no answer"};
   }
   return {true, spans.outside[0], ""};
+}
+
+Verdict verify_exact(std::string_view answer, std::string_view completion) {
+  const CommittedAnswer given = committed_answer(completion);
+  if (!given.found) return {0, given.reason, false};
+  const std::string_view text = trim(given.text);
+  if (text.empty()) return {0, "empty answer", false};
+  const auto expected = parse_number(answer), number = parse_number(text);
+  if (expected && !number) return {0, "unparseable", false};
+  const bool right = expected ? *number == *expected : text == trim(answer);
+  return right ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
 }
 
 KnobValues::KnobValues(std::vector<Knob> knobs, const std::map<std::string, int64_t>& values,

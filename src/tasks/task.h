@@ -65,6 +65,10 @@ struct CommittedAnswer {
 };
 CommittedAnswer committed_answer(std::string_view completion);
 
+// Grades a completion whose committed answer must be `answer`: equal as numbers, or else as text
+// without the white space at its ends.
+Verdict verify_exact(std::string_view answer, std::string_view completion);
+
 // --- the registry ---
 
 std::vector<std::string> task_names();

@@ -1,0 +1,75 @@
+// What every sub-command shares: the options that work everywhere, the machine, open models.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backend/backend.h"
+#include "model/model.h"
+#include "model/sampling.h"
+#include "recipe/model_files.h"
+
+namespace r1 {
+
+// --threads, --seed, --isa, --json.
+struct CommonOptions {
+  int threads = 0;
+  uint64_t seed = 1;
+  std::string isa;
+  bool json = false;
+
+  void add_to(CLI::App& command);
+};
+
+// The threads and the kernels of one command.
+class Machine {
+ public:
+  explicit Machine(const CommonOptions& options)
+      : pool_(options.threads), ops_(make_ops(pool_, options.isa)) {}
+  Ops& ops() { return *ops_; }
+
+ private:
+  ThreadPool pool_;
+  std::unique_ptr<Ops> ops_;
+};
+
+struct OpenModel {
+  std::filesystem::path folder;
+  TokenizerFiles files;
+  Tokenizer tokenizer;
+  Model model;
+};
+
+// `name` as resolve_model takes it.
+OpenModel open_model(const std::string& name, DType dtype, Model::Use use, Ops& ops);
+
+// What CLI11 shows for every MODEL argument.
+inline constexpr const char* kModelHelp =
+    "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
+    "shipped model";
+
+// --temperature, --top-k, --top-p, --min-p.
+void add_sampling(CLI::App& command, SamplingParams& sampling);
+
+// --dtype of models opened for inference.
+DType parse_dtype_option(const std::string& name);
+
+// Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
+void add_bench(CLI::App& app);
+void add_chat(CLI::App& app);
+void add_demo(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_generate(CLI::App& app);
+void add_info(CLI::App& app);
+void add_report(CLI::App& app);
+void add_run(CLI::App& app);
+void add_score(CLI::App& app);
+void add_task(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_verify(CLI::App& app);
+
+}  // namespace r1
