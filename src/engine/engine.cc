@@ -63,7 +63,11 @@ int64_t cache_pages(const ModelConfig& config, const EngineOptions& options) {
   return std::max<int64_t>(1, std::min(wanted, affordable));
 }
 
+// Completions of one request at most: more is a slip, and would cost memory before it ran.
+constexpr int64_t kMaxCompletions = 1 << 16;
+
 EngineOptions checked(EngineOptions o, const Model& model) {
+  o.max_sequences = std::max<int64_t>(1, o.max_sequences);
   o.max_context = std::min(o.max_context, model.max_positions());
   o.max_batch_tokens = std::max(o.max_batch_tokens, o.max_sequences + 1);
   o.prefill_chunk = std::max<int64_t>(1, o.prefill_chunk);
@@ -106,7 +110,10 @@ int64_t Engine::submit(Request request) {
                        std::to_string(model_.config().vocab_size));
     }
   }
-  if (request.n < 1) throw InputError("n must be 1 or more, not " + std::to_string(request.n));
+  if (request.n < 1 || request.n > kMaxCompletions) {
+    throw InputError("n must be from 1 to " + std::to_string(kMaxCompletions) + ", not " +
+                     std::to_string(request.n));
+  }
   if (request.max_new_tokens < 1) {
     throw InputError("max_new_tokens must be 1 or more, not " +
                      std::to_string(request.max_new_tokens));
@@ -147,7 +154,7 @@ void Engine::cancel(int64_t request) {
     }
     g->finished += g->request.n - g->launched;
     g->launched = g->request.n;
-    remove_finished();
+    if (!sampling_) remove_finished();  // from on_token: the step still holds the running ones
     if (g->done()) {
       for (const int32_t page : g->pages) pool_.release(page);
       g->pages.clear();
@@ -156,12 +163,20 @@ void Engine::cancel(int64_t request) {
 }
 
 // Gives waiting prompts their pages, in order. A prompt is admitted only if one of its completions
-// fits too, so that admitted work always ends.
+// fits too, so that admitted work always ends: the last one admitted can run whatever the others
+// hold. It leaves room for a completion of each before it, so that nobody is overtaken for long.
 void Engine::admit() {
+  int64_t reserved = 0;
   for (auto& g : groups_) {
-    if (g->admitted || g->cancelled) continue;
+    if (g->launched == g->request.n) continue;
+    const int64_t completion = pages_of_completion(*g);
+    if (g->admitted) {
+      reserved += completion;
+      continue;
+    }
     const int64_t prompt_pages = pages_for(g->prompt_size());
-    if (pool_.free_pages() - promised_ < prompt_pages + pages_of_completion(*g)) return;
+    if (pool_.free_pages() - promised_ - reserved < prompt_pages + completion) return;
+    reserved += completion;
     g->admitted = true;
     for (int64_t i = 0; i < prompt_pages; ++i) g->pages.push_back(pool_.take());
   }
@@ -172,11 +187,9 @@ void Engine::launch() {
   for (auto& g : groups_) {
     if (!g->admitted || !g->prefill_done()) continue;
     while (g->launched < g->request.n) {
+      if (static_cast<int64_t>(running_.size()) >= options_.max_sequences) return;
       const int64_t own = pages_of_completion(*g);
-      if (static_cast<int64_t>(running_.size()) >= options_.max_sequences ||
-          pool_.free_pages() - promised_ < own) {
-        return;
-      }
+      if (pool_.free_pages() - promised_ < own) break;  // a later one may need less
       auto s = std::make_unique<Running>();
       s->group = g.get();
       s->index = g->launched++;
@@ -265,7 +278,9 @@ bool Engine::step() {
   }
   batch_.clear();
   ++stats_.steps;
+  sampling_ = true;
   sample_tokens();
+  sampling_ = false;
   remove_finished();
   return true;
 }
@@ -289,8 +304,9 @@ void Engine::sample_tokens() {
     ops_.log_softmax(logits, {ids.data(), static_cast<size_t>(count)}, logprob.data(), max.data(),
                      sum.data(), nullptr);
     for (int64_t i = 0; i < count; ++i) {
-      accept(*sampled_[static_cast<size_t>(row + i)], ids[static_cast<size_t>(i)],
-             logprob[static_cast<size_t>(i)]);
+      Running& s = *sampled_[static_cast<size_t>(row + i)];
+      if (s.finished) continue;  // cancelled by on_token a moment ago
+      accept(s, ids[static_cast<size_t>(i)], logprob[static_cast<size_t>(i)]);
     }
   }
 }

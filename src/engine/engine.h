@@ -74,7 +74,8 @@ class Engine {
   // Queues a request. InputError if it can never run: empty prompt, ids outside the vocabulary, too
   // long for max_context or the cache, sampling parameters out of range.
   int64_t submit(Request request);
-  // Ends a request's completions where they are.
+  // Ends a request's completions where they are; no more events of it come. May be called from
+  // on_token: the request is then done when step() returns.
   void cancel(int64_t request);
 
   // Runs one batch. False when nothing is left to do.
@@ -84,6 +85,7 @@ class Engine {
   std::vector<Completion> take(int64_t request);
   bool done(int64_t request) const;
 
+  // The callback must not throw.
   void on_token(std::function<void(const TokenEvent&)> callback) {
     on_token_ = std::move(callback);
   }
@@ -119,7 +121,8 @@ class Engine {
       groups_;  // in the order of submission; done ones stay until taken
   std::vector<std::unique_ptr<Running>> running_;
   int64_t next_request_ = 0;
-  int64_t promised_ = 0;  // pages that running sequences may still take
+  int64_t promised_ = 0;   // pages that running sequences may still take
+  bool sampling_ = false;  // on_token may be called
 
   Batch batch_;
   Buffer hidden_, logits_;
