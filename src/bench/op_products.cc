@@ -1,0 +1,104 @@
+// Packing and the matrix products.
+#include <algorithm>
+
+#include "bench/op_bench.h"
+
+namespace r1 {
+namespace {
+
+struct Product {
+  int64_t t, n, k;
+};
+
+// The small shapes leave a part of a register tile and of a panel over.
+Product product_of(OpSize size, int64_t rows) {
+  return size == OpSize::kTimed ? Product{rows, 1024, 1024}
+                                : Product{std::min<int64_t>(rows, 37), 120, 75};
+}
+
+std::string shape_of(const Product& p) {
+  return "T=" + std::to_string(p.t) + " N=" + std::to_string(p.n) + " K=" + std::to_string(p.k);
+}
+
+double weight_bytes(DType dtype, const Product& p) {
+  return static_cast<double>(PackedWeight::bytes(dtype, p.n, p.k));
+}
+
+PackedWeight packed_weight(OpCall& c, DType dtype, const Product& p) {
+  return {dtype, p.n, p.k, c.zeros(1, PackedWeight::bytes(dtype, p.n, p.k) / 4).data};
+}
+
+OpCall pack_call(OpSize size, DType dtype, bool transpose) {
+  OpCall c;
+  const Product p = product_of(size, 1);
+  const Tensor w = transpose ? c.random(p.k, p.n) : c.random(p.n, p.k);
+  const PackedWeight packed = packed_weight(c, dtype, p);
+  c.shape = "N=" + std::to_string(p.n) + " K=" + std::to_string(p.k);
+  c.bytes = 4.0 * static_cast<double>(p.n * p.k) + weight_bytes(dtype, p);
+  c.run = [=](Ops& ops) { transpose ? ops.pack_transposed(w, packed) : ops.pack(w, packed); };
+  c.exact = {{static_cast<const int32_t*>(packed.data),
+              static_cast<size_t>(PackedWeight::bytes(dtype, p.n, p.k) / 4)}};
+  return c;
+}
+
+OpCall matmul_call(OpSize size, DType dtype, int64_t rows) {
+  OpCall c;
+  const Product p = product_of(size, rows);
+  const Tensor x = c.random(p.t, p.k), w = c.random(p.n, p.k), out = c.zeros(p.t, p.n);
+  const PackedWeight packed = packed_weight(c, dtype, p);
+  c.shape = shape_of(p);
+  c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
+  c.bytes = weight_bytes(dtype, p) + 4.0 * static_cast<double>(p.t * (p.n + p.k));
+  c.prepare = [=](Ops& ops) { ops.pack(w, packed); };
+  c.run = [=](Ops& ops) { ops.matmul(x, packed, nullptr, false, out); };
+  c.outputs = {out};
+  return c;
+}
+
+OpCall weight_gradient_call(OpSize size) {
+  OpCall c;
+  const Product p = product_of(size, 512);
+  const Tensor dout = c.random(p.t, p.n), x = c.random(p.t, p.k), dw = c.random(p.n, p.k);
+  c.shape = shape_of(p);
+  c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
+  c.bytes = 4.0 * static_cast<double>(p.t * (p.n + p.k) + 2 * p.n * p.k);
+  c.run = [=](Ops& ops) { ops.matmul_backward_weight(dout, x, dw); };
+  c.outputs = {dw};
+  return c;
+}
+
+OpCall bias_gradient_call(OpSize size) {
+  OpCall c;
+  const Product p = product_of(size, 512);
+  const Tensor dout = c.random(p.t, p.n), dbias = c.random(1, p.n);
+  c.shape = "T=" + std::to_string(p.t) + " N=" + std::to_string(p.n);
+  c.flops = static_cast<double>(p.t * p.n);
+  c.bytes = 4.0 * static_cast<double>(p.t * p.n + 2 * p.n);
+  c.run = [=](Ops& ops) { ops.matmul_backward_bias(dout, dbias.data); };
+  c.outputs = {dbias};
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpEntry> product_entries() {
+  std::vector<OpEntry> entries;
+  const DType dtypes[] = {DType::kF32, DType::kBF16};
+  for (const bool transpose : {false, true}) {
+    for (const DType dtype : dtypes) {
+      entries.push_back({transpose ? "pack_transposed" : "pack", dtype, 0,
+                         [=](OpSize size) { return pack_call(size, dtype, transpose); }});
+    }
+  }
+  for (const DType dtype : dtypes) {
+    for (const int64_t rows : {1, 16, 512}) {
+      entries.push_back(
+          {"matmul", dtype, 1e-5, [=](OpSize size) { return matmul_call(size, dtype, rows); }});
+    }
+  }
+  entries.push_back({"matmul_backward_weight", DType::kF32, 1e-5, weight_gradient_call});
+  entries.push_back({"matmul_backward_bias", DType::kF32, 1e-5, bias_gradient_call});
+  return entries;
+}
+
+}  // namespace r1

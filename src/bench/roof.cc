@@ -1,0 +1,141 @@
+#include "bench/roof.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "base/error.h"
+#include "tensor/buffer.h"
+
+namespace r1 {
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kPiece = kMiB;  // what one task reads or copies
+
+// The kernels of `isa`, or the best there are.
+const cpu::Kernels& kernels_of(std::string_view isa) {
+  const cpu::Kernels* best = nullptr;
+  for (const cpu::Kernels* k : {cpu::portable_kernels(), cpu::neon_kernels(), cpu::avx2_kernels(),
+                                cpu::avx512_kernels(), cpu::avx512bf16_kernels()}) {
+    if (!k) continue;
+    if (isa == k->isa) return *k;
+    best = k;
+  }
+  R1_CHECK(best != nullptr);
+  return *best;
+}
+
+// Calls work(), which returns how much it did, until `seconds` have passed; the most a second of
+// all repetitions.
+template <class F>
+double best_rate(double seconds, int repetitions, F&& work) {
+  using Clock = std::chrono::steady_clock;
+  work();
+  double best = 0;
+  for (int i = 0; i < repetitions; ++i) {
+    double done = 0, elapsed = 0;
+    const auto start = Clock::now();
+    do {
+      done += work();
+      elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    } while (elapsed < seconds);
+    best = std::max(best, done / elapsed);
+  }
+  return best;
+}
+
+using Peak = int64_t (*)(int64_t rounds, float* sink);
+
+double peak_rate(ThreadPool& pool, Peak peak, double seconds, int repetitions) {
+  // Many tasks, of some 100 microseconds: no thread waits long for the last one.
+  constexpr int64_t kRounds = 10000;
+  const int64_t tasks = 16 * pool.threads();
+  std::vector<int64_t> flops(static_cast<size_t>(tasks));
+  return best_rate(seconds, repetitions, [&] {
+    pool.run(tasks, [&](int64_t i) {
+      // x = x / 2 + 1 stays below 2.
+      alignas(64) float sink[64];
+      std::fill(std::begin(sink), std::end(sink), 1.0f);
+      sink[0] = 0.5f;
+      flops[static_cast<size_t>(i)] = peak(kRounds, sink);
+    });
+    return static_cast<double>(std::accumulate(flops.begin(), flops.end(), int64_t{0}));
+  });
+}
+
+// Eight sums, so that no addition waits for the one before it.
+uint64_t sum_words(const std::byte* data, size_t bytes) {
+  uint64_t sums[8] = {};
+  for (size_t i = 0; i < bytes; i += sizeof sums) {
+    uint64_t words[8];
+    std::memcpy(words, data + i, sizeof words);
+    for (size_t j = 0; j < 8; ++j) sums[j] += words[j];
+  }
+  return std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
+}
+
+void measure_memory(ThreadPool& pool, double seconds, int repetitions, Roof& roof) {
+  const size_t bytes = cold_bytes();
+  const auto pieces = static_cast<int64_t>(bytes / kPiece);
+  Buffer from(bytes), to(bytes);
+  const auto piece = [](Buffer& buffer, int64_t i) {
+    return buffer.data() + static_cast<size_t>(i) * kPiece;
+  };
+  pool.run(pieces, [&](int64_t i) {
+    std::memset(piece(from, i), 1, kPiece);
+    std::memset(piece(to, i), 2, kPiece);
+  });
+  std::vector<uint64_t> sums(static_cast<size_t>(pieces));
+  roof.read = best_rate(seconds, repetitions, [&] {
+    pool.run(pieces,
+             [&](int64_t i) { sums[static_cast<size_t>(i)] = sum_words(piece(from, i), kPiece); });
+    return static_cast<double>(bytes);
+  });
+  // Every word was read.
+  R1_CHECK(std::accumulate(sums.begin(), sums.end(), uint64_t{0}) ==
+           bytes / 8 * uint64_t{0x0101010101010101});
+  roof.copy = best_rate(seconds, repetitions, [&] {
+    pool.run(pieces, [&](int64_t i) { std::memcpy(piece(to, i), piece(from, i), kPiece); });
+    return 2 * static_cast<double>(bytes);
+  });
+  R1_CHECK(std::memcmp(to.data(), from.data(), bytes) == 0);
+}
+
+}  // namespace
+
+size_t cold_bytes() {
+  long cache = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  cache = std::max(::sysconf(_SC_LEVEL2_CACHE_SIZE), ::sysconf(_SC_LEVEL3_CACHE_SIZE));
+#endif
+  const size_t bytes = 4 * static_cast<size_t>(std::max(0L, cache));
+  return std::clamp(bytes / kMiB * kMiB, 128 * kMiB, 1024 * kMiB);
+}
+
+Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int repetitions) {
+  const cpu::Kernels& kernels = kernels_of(isa);
+  Roof roof;
+  roof.isa = kernels.isa;
+  roof.threads = pool.threads();
+  ThreadPool one(1);
+  roof.core_f32 = peak_rate(one, kernels.peak_f32, seconds, repetitions);
+  roof.core_bf16 = peak_rate(one, kernels.peak_bf16, seconds, repetitions);
+  if (pool.threads() == 1) {
+    roof.f32 = roof.core_f32;
+    roof.bf16 = roof.core_bf16;
+  } else {
+    roof.f32 = peak_rate(pool, kernels.peak_f32, seconds, repetitions);
+    roof.bf16 = peak_rate(pool, kernels.peak_bf16, seconds, repetitions);
+  }
+  measure_memory(pool, seconds, repetitions, roof);
+  return roof;
+}
+
+}  // namespace r1

@@ -1,0 +1,40 @@
+// The machine's limits, measured: how many floating-point operations and how many bytes a second
+// there are to be had. Every measurement is the best of several: a limit is what was ever reached.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/thread_pool.h"
+#include "tensor/dtype.h"
+
+namespace r1 {
+
+struct Roof {
+  std::string isa;  // whose multiply-adds were counted
+  int threads = 0;
+
+  // FLOP/s of independent multiply-adds on registers, on one thread and on all.
+  double core_f32 = 0, f32 = 0;
+  // The same with bf16 inputs and float32 sums; float32's where the instruction set has no such
+  // instruction.
+  double core_bf16 = 0, bf16 = 0;
+
+  // Bytes/s on all threads over memory much larger than the caches. A copy counts what it reads and
+  // what it writes.
+  double read = 0, copy = 0;
+
+  double peak(DType dtype) const { return dtype == DType::kBF16 ? bf16 : f32; }
+  // What bounds an op that reads and writes: the better of the two.
+  double bandwidth() const { return read > copy ? read : copy; }
+};
+
+// `isa` as Ops::isa() says it; "scalar" (ref) is held against the best instruction set. `seconds`
+// is how long one repetition takes at least. Uses 2 * cold_bytes() of memory for its duration.
+Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int repetitions);
+
+// So many bytes are too many for the caches: four times the last level's size.
+size_t cold_bytes();
+
+}  // namespace r1
