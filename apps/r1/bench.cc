@@ -1,0 +1,164 @@
+// r1 bench: each op's speed against the machine's limits. It is checked against ref first.
+#include <cstdio>
+
+#include "backend/ref/ref_ops.h"
+#include "base/error.h"
+#include "bench/op_bench.h"
+#include "console.h"
+#include "session.h"
+
+namespace r1 {
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::string op;
+  bool quick = false;
+};
+
+struct Row {
+  OpEntry entry;
+  OpCheck check;
+  OpTime time;
+};
+
+std::string lower_dtype(DType dtype) {
+  return dtype == DType::kBF16 ? "bf16" : "f32";
+}
+
+std::string time_text(double seconds) {
+  char text[32];
+  if (seconds >= 1e-2) {
+    std::snprintf(text, sizeof text, "%.1f ms", seconds * 1e3);
+  } else if (seconds >= 1e-3) {
+    std::snprintf(text, sizeof text, "%.2f ms", seconds * 1e3);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f us", seconds * 1e6);
+  }
+  return text;
+}
+
+std::vector<OpEntry> chosen_entries(const std::string& filter) {
+  std::vector<OpEntry> entries = op_entries();
+  std::string names;
+  for (const OpEntry& e : entries) {
+    if (names.find(e.op + ",") == std::string::npos) names += e.op + ", ";
+  }
+  std::erase_if(entries, [&](const OpEntry& e) { return e.op.find(filter) == std::string::npos; });
+  if (entries.empty()) {
+    throw InputError("--op " + filter + ": no op has that in its name; there are " +
+                     names.substr(0, names.size() - 2));
+  }
+  return entries;
+}
+
+OrderedJson roof_json(const Roof& r) {
+  return {{"isa", r.isa},
+          {"threads", r.threads},
+          {"core_flops_f32", r.core_f32},
+          {"flops_f32", r.f32},
+          {"core_flops_bf16", r.core_bf16},
+          {"flops_bf16", r.bf16},
+          {"read_bytes_per_second", r.read},
+          {"copy_bytes_per_second", r.copy}};
+}
+
+OrderedJson row_json(const Row& row, const Ops& ops) {
+  OrderedJson json = {{"op", row.entry.op},
+                      {"dtype", lower_dtype(row.entry.dtype)},
+                      {"shape", row.time.shape},
+                      {"backend", ops.name()},
+                      {"isa", ops.isa()},
+                      {"threads", ops.threads()},
+                      {"correct", row.check.passed},
+                      {"error", row.check.error},
+                      {"tolerance", row.entry.tolerance}};
+  if (!row.check.passed) return json;
+  const OpTime& t = row.time;
+  json["seconds"] = t.seconds;
+  json["best_seconds"] = t.best_seconds;
+  json["flops_per_second"] = t.flops / t.seconds;
+  json["bytes_per_second"] = t.bytes / t.seconds;
+  json["limit"] = t.compute_bound ? "compute" : "memory";
+  json["share"] = t.share;
+  return json;
+}
+
+void print_roof(const Roof& r) {
+  std::printf("Limits of %s on %d thread%s, measured:\n", r.isa.c_str(), r.threads,
+              r.threads == 1 ? "" : "s");
+  std::printf("  multiply-add, f32   %8.1f GFLOP/s  (%.1f on one thread)\n", r.f32 / 1e9,
+              r.core_f32 / 1e9);
+  std::printf("  multiply-add, bf16  %8.1f GFLOP/s  (%.1f on one thread)\n", r.bf16 / 1e9,
+              r.core_bf16 / 1e9);
+  std::printf("  memory, read        %8.1f GB/s\n", r.read / 1e9);
+  std::printf("  memory, copy        %8.1f GB/s\n\n", r.copy / 1e9);
+  std::printf("%-23s %-5s %-33s %-14s %10s %8s %7s  %-7s %6s\n", "op", "dtype", "shape", "backend",
+              "time", "GFLOP/s", "GB/s", "limit", "share");
+}
+
+void print_row(const Row& row, const Ops& ops) {
+  const OpTime& t = row.time;
+  const std::string backend = std::string(ops.name()) + "/" + ops.isa();
+  std::printf("%-23s %-5s ", row.entry.op.c_str(), lower_dtype(row.entry.dtype).c_str());
+  if (!row.check.passed) {
+    std::printf("%-33s %-14s WRONG: differs from ref by %.2g, tolerance %.2g\n", "",
+                backend.c_str(), row.check.error, row.entry.tolerance);
+    return;
+  }
+  std::printf("%-33s %-14s %10s %8.1f %7.1f  %-7s %5.1f%%\n", t.shape.c_str(), backend.c_str(),
+              time_text(t.seconds).c_str(), t.flops / t.seconds / 1e9, t.bytes / t.seconds / 1e9,
+              t.compute_bound ? "compute" : "memory", 100 * t.share);
+}
+
+void bench(const Options& o) {
+  const std::vector<OpEntry> entries = chosen_entries(o.op);
+  ThreadPool pool(o.common.threads);
+  const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa), ref = make_ref_ops();
+  const TimingOptions timing = o.quick ? TimingOptions{0.01, 3} : TimingOptions{};
+  ProgressLine progress;
+  progress.show(0, "the machine's limits", true);
+  ThreadPool ops_pool(ops->threads());  // ref has one thread, whatever the pool has
+  const Roof roof = measure_roof(ops_pool, ops->isa(), timing.seconds, timing.repetitions);
+  progress.clear();
+  if (o.common.json) {
+    std::printf("%s\n", OrderedJson{{"roof", roof_json(roof)}}.dump().c_str());
+  } else {
+    print_roof(roof);
+  }
+  size_t wrong = 0;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    progress.show(static_cast<double>(i) / static_cast<double>(entries.size()), entries[i].op,
+                  true);
+    Row row{entries[i], check_op(entries[i], *ops, *ref), {}};
+    if (row.check.passed) {
+      row.time = time_op(entries[i], *ops, roof, timing);
+    } else {
+      ++wrong;
+    }
+    progress.clear();
+    if (o.common.json) {
+      std::printf("%s\n", row_json(row, *ops).dump().c_str());
+    } else {
+      print_row(row, *ops);
+    }
+    std::fflush(stdout);
+  }
+  if (wrong > 0) {
+    throw JobError(std::to_string(wrong) + " of " + std::to_string(entries.size()) +
+                   " ops differ from ref beyond their tolerance");
+  }
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  CLI::App* c = app.add_subcommand("bench", "each op's speed against the machine's limits");
+  c->add_option("--op", o->op, "only ops with this in their name");
+  c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
+  o->common.add_to(*c);
+  c->callback([o] { bench(*o); });
+}
+
+}  // namespace r1
