@@ -56,6 +56,14 @@ bool manifest_matches(const fs::path& folder) {
   }
 }
 
+// trainer_state.json of a checkpoint.
+Json read_state(const fs::path& checkpoint) {
+  const auto path = checkpoint / "trainer_state.json";
+  Json all = parse_json(read_file(path), path.string());
+  if (!all.is_object()) throw InputError(path.string() + ": must be an object");
+  return all;
+}
+
 // Steps of the checkpoints there, newest first.
 std::vector<int64_t> steps_in(const fs::path& folder) {
   std::vector<int64_t> steps;
@@ -104,9 +112,7 @@ std::optional<CheckpointInfo> newest_checkpoint(const fs::path& folder) {
   for (const int64_t step : steps_in(folder)) {
     const fs::path path = path_of(folder, step);
     if (!manifest_matches(path)) continue;
-    const auto file = path / "trainer_state.json";
-    const Json all = parse_json(read_file(file), file.string());
-    return CheckpointInfo{path, step, all.value("state", Json::object())};
+    return CheckpointInfo{path, step, read_state(path).value("state", Json::object())};
   }
   return std::nullopt;
 }
@@ -124,12 +130,15 @@ std::vector<float> load_trainer_state(const CheckpointInfo& checkpoint, Trainer&
   };
   restore("moment1", trainer.moment1());
   restore("moment2", trainer.moment2());
-  const auto json_path = checkpoint.path / "trainer_state.json";
-  const Json all = parse_json(read_file(json_path), json_path.string());
-  if (!all.contains("updates") || !all["updates"].is_number_integer()) {
-    throw InputError(json_path.string() + ": field 'updates' must be an integer");
+  // Updates are counted in double for AdamW's bias: 2^53 is as far as that is exact. A negative
+  // number reads as a larger one.
+  const Json updates = read_state(checkpoint.path).value("updates", Json());
+  if (!updates.is_number_integer() || updates.get<uint64_t>() > uint64_t{1} << 53) {
+    throw InputError((checkpoint.path / "trainer_state.json").string() +
+                     ": field 'updates' must be a whole number from 0 to 2^53, not " +
+                     in_quotes(updates.dump()));
   }
-  trainer.set_updates(all["updates"].get<int64_t>());
+  trainer.set_updates(updates.get<int64_t>());
   std::vector<float> reference;
   if (file.find("reference")) {
     reference.resize(trainer.model().masters().size());
@@ -140,9 +149,17 @@ std::vector<float> load_trainer_state(const CheckpointInfo& checkpoint, Trainer&
 
 void prune_checkpoints(const fs::path& folder, int64_t keep) {
   const auto steps = steps_in(folder);
-  for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < steps.size(); ++i) {
+  keep = std::max<int64_t>(1, keep);
+  if (static_cast<int64_t>(steps.size()) <= keep) return;
+  int64_t kept = 0;
+  for (const int64_t step : steps) {
+    const fs::path path = path_of(folder, step);
+    if (kept < keep) {
+      kept += manifest_matches(path) ? 1 : 0;
+      continue;
+    }
     std::error_code ignored;
-    fs::remove_all(path_of(folder, steps[i]), ignored);
+    fs::remove_all(path, ignored);
   }
 }
 

@@ -36,14 +36,16 @@ struct CheckpointInfo {
   Json state;
 };
 
-// The newest checkpoint in `folder` whose files match its manifest.
+// The newest checkpoint in `folder` whose files match its manifest. InputError if its
+// trainer_state.json is none of ours all the same.
 std::optional<CheckpointInfo> newest_checkpoint(const std::filesystem::path& folder);
 
 // Restores AdamW's state into a trainer whose model was loaded from the same checkpoint; returns
 // the reference, if there is one. InputError if it does not fit the model.
 std::vector<float> load_trainer_state(const CheckpointInfo& checkpoint, Trainer& trainer);
 
-// Removes all but the newest `keep` checkpoints.
+// Removes all checkpoints older than the newest `keep` whose files match their manifests: a damaged
+// one never takes the place of a whole one.
 void prune_checkpoints(const std::filesystem::path& folder, int64_t keep);
 
 }  // namespace r1
