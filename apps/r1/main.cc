@@ -40,7 +40,7 @@ int run(int argc, char** argv) {
   add_task(app);
   add_info(app);
   add_report(app);
-  // add_bench(app);
+  add_bench(app);
   if (argc == 1) {
     std::fprintf(stderr, "%s", app.help().c_str());
     return 2;

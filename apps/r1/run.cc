@@ -30,7 +30,11 @@ void run(const Options& o) {
   try {
     result = run_recipe(recipe, folder, machine.ops(), listener);
   } catch (const JobError&) {
-    write_report(folder.path());
+    // The page of what there is, if the disk still takes one: the first error is the one to tell.
+    try {
+      write_report(folder.path());
+    } catch (const std::exception&) {
+    }
     throw;
   }
   const auto report = write_report(folder.path());
