@@ -297,6 +297,48 @@ TEST(Grpo, UpdateIsThatOfTheLossAndMasksTruncatedCompletions) {
   EXPECT_FALSE(same_bits(weights[0], weights[1]));
 }
 
+// The ratio is to the policy that sampled: on a rollout's second update it has left 1.
+TEST(Grpo, LaterUpdatesAreClippedAgainstTheSampledPolicy) {
+  ThreadPool pool(1);
+  const auto ops = make_ops(pool);
+  for (const std::string& loss : loss_names()) {
+    GrpoConfig c = small(loss, 0, 2);
+    c.loss.epsilon = 1e-4;
+    EXPECT_GT(Lab(c, *ops).grpo->step(0).clip_ratio, 0.1) << loss;
+  }
+}
+
+// At ratio 1 the loss is -sum A_i |o_i| over the normalizer, which counts the completions and
+// tokens of skipped groups too.
+TEST(Grpo, NormalizersCountTheWholeRollout) {
+  ThreadPool pool(1);
+  const auto ops = make_ops(pool);
+  for (const std::string loss : {"dr_grpo", "dapo"}) {
+    GrpoConfig c = small(loss);
+    c.num_generations = 3;
+    c.sampling.temperature = 1.4;  // completions of many lengths
+    Lab lab(c, *ops);
+    double size = 0, mixed = 1;
+    for (int64_t s = 0; s < 4; ++s) {
+      const GrpoStep step = lab.grpo->step(s);
+      double sum = 0;
+      for (size_t g = 0; g < step.groups.size(); ++g) {
+        for (size_t i = 0; i < step.groups[g].completions.size(); ++i) {
+          const auto& ids = step.groups[g].completions[i].completion.ids;
+          sum -= step.advantages[g][i] * static_cast<double>(ids.size());
+        }
+      }
+      const double normalizer =
+          loss == "dapo" ? static_cast<double>(step.tokens_sampled) : 5.0 * 3 * 8;
+      EXPECT_NEAR(step.loss, sum / normalizer, 1e-12) << loss;
+      size = std::max(size, std::abs(step.loss));
+      mixed = std::min(mixed, step.mixed_groups);
+    }
+    EXPECT_GT(size, 1e-3) << loss;
+    EXPECT_LT(mixed, 1) << loss;
+  }
+}
+
 TEST(Grpo, ReferenceStaysUntilItIsRefreshed) {
   ThreadPool pool(1);
   const auto ops = make_ops(pool);
