@@ -60,7 +60,8 @@ OrderedJson roof_json(const Roof& r) {
           {"core_flops_bf16", r.core_bf16},
           {"flops_bf16", r.bf16},
           {"read_bytes_per_second", r.read},
-          {"copy_bytes_per_second", r.copy}};
+          {"copy_bytes_per_second", r.copy},
+          {"update_bytes_per_second", r.update}};
 }
 
 OrderedJson row_json(const Row& row, const Ops& ops) {
@@ -92,7 +93,8 @@ void print_roof(const Roof& r) {
   std::printf("  multiply-add, bf16  %8.1f GFLOP/s  (%.1f on one thread)\n", r.bf16 / 1e9,
               r.core_bf16 / 1e9);
   std::printf("  memory, read        %8.1f GB/s\n", r.read / 1e9);
-  std::printf("  memory, copy        %8.1f GB/s\n\n", r.copy / 1e9);
+  std::printf("  memory, copy        %8.1f GB/s\n", r.copy / 1e9);
+  std::printf("  memory, in place    %8.1f GB/s\n\n", r.update / 1e9);
   std::printf("%-23s %-5s %-33s %-14s %10s %8s %7s  %-7s %6s\n", "op", "dtype", "shape", "backend",
               "time", "GFLOP/s", "GB/s", "limit", "share");
 }

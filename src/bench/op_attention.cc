@@ -86,7 +86,8 @@ OpCall attention_call(const Layout& l) {
   const Tensor q = c.random(l.batch(), l.heads.query * l.heads.dim), out = c.zeros(q.rows, q.cols);
   c.shape = l.shape();
   c.flops = l.pairs() * (4 * static_cast<double>(l.heads.dim) + kExp + 3);
-  c.bytes = 8 * l.query_floats() + 4 * l.kv_floats();
+  c.read = 4 * (l.query_floats() + l.kv_floats());
+  c.written = 4 * l.query_floats();
   c.run = [=](Ops& ops) { ops.attention(q, seqs, kv, scale_of(l.heads), out, nullptr); };
   c.outputs = {out};
   return c;
@@ -103,7 +104,8 @@ OpCall attention_backward_call(const Layout& l) {
   c.shape = l.shape();
   // Five products: the scores again, and the gradients of p, v, k and q.
   c.flops = l.pairs() * (10 * static_cast<double>(l.heads.dim) + kExp + 5);
-  c.bytes = 16 * l.query_floats() + 12 * l.kv_floats();
+  c.read = 12 * l.query_floats() + 8 * l.kv_floats();
+  c.written = 4 * (l.query_floats() + l.kv_floats());
   c.prepare = [=](Ops& ops) { ops.attention(q, seqs, kv, scale_of(l.heads), out, lse.data); };
   c.run = [=](Ops& ops) {
     ops.attention_backward(dout, q, out, lse.data, seqs, kv, scale_of(l.heads), dq, dkv);
@@ -119,7 +121,7 @@ OpCall kv_append_call(OpSize size, bool backward) {
   const std::vector<Sequence> seqs = l.sequences(c);
   const int64_t cols = l.heads.kv * l.heads.dim;
   c.shape = l.shape();
-  c.bytes = 16 * static_cast<double>(l.batch() * cols);
+  c.read = c.written = 8 * static_cast<double>(l.batch() * cols);
   if (backward) {
     const KvLayer dkv = random_kv(c, l);
     const Tensor dk = c.zeros(l.batch(), cols), dv = c.zeros(l.batch(), cols);
@@ -148,7 +150,8 @@ OpCall kv_copy_call(OpSize size, bool backward) {
             " slots G=" + std::to_string(l.heads.kv) + " D=" + std::to_string(l.heads.dim);
   const double moved = static_cast<double>(copies.size()) * static_cast<double>(floats);
   c.flops = backward ? moved : 0;
-  c.bytes = (backward ? 12 : 8) * moved;
+  c.read = (backward ? 8 : 4) * moved;
+  c.written = 4 * moved;
   c.run = [=](Ops& ops) { backward ? ops.kv_copy_backward(copies, kv) : ops.kv_copy(copies, kv); };
   c.outputs = {ConstTensor(kv.k, l.count, floats), ConstTensor(kv.v, l.count, floats)};
   return c;

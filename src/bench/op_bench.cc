@@ -127,9 +127,10 @@ OpCheck check_op(const OpEntry& entry, Ops& ops, Ops& ref) {
 OpTime time_op(const OpEntry& entry, Ops& ops, const Roof& roof, const TimingOptions& options) {
   std::vector<OpCall> sets;
   sets.push_back(prepared(entry, OpSize::kTimed, ops));
-  OpTime time{.shape = sets[0].shape, .flops = sets[0].flops, .bytes = sets[0].bytes};
+  OpTime time{
+      .shape = sets[0].shape, .flops = sets[0].flops, .bytes = sets[0].read + sets[0].written};
   const double compute = time.flops / roof.peak(entry.dtype);
-  const double memory = time.bytes / roof.bandwidth();
+  const double memory = roof.memory_seconds(sets[0].read, sets[0].written);
   time.compute_bound = compute > memory;
   if (!time.compute_bound) {
     const double count = std::ceil(static_cast<double>(cold_bytes()) / time.bytes);

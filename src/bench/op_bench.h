@@ -19,9 +19,9 @@ namespace r1 {
 struct OpCall {
   std::string shape;  // "T=512 N=1024 K=1024"
   // What the op cannot do without. A multiply-add is 2 operations, exp the 20 of its polynomial
-  // (cpu/math.inl), any other arithmetic 1; a byte is counted once for reading and once for
-  // writing, however often the op touches it.
-  double flops = 0, bytes = 0;
+  // (cpu/math.inl), any other arithmetic 1. Bytes are counted once, however often the op touches
+  // them.
+  double flops = 0, read = 0, written = 0;
   std::function<void(Ops&)> prepare;  // once, before the first run; may be empty
   std::function<void(Ops&)> run;      // may be repeated
   // What it leaves: numbers, and what must be equal to the bit (tokens, packed weights).
@@ -67,7 +67,7 @@ OpCheck check_op(const OpEntry& entry, Ops& ops, Ops& ref);
 
 struct OpTime {
   std::string shape;
-  double flops = 0, bytes = 0;
+  double flops = 0, bytes = 0;           // read and written
   double seconds = 0, best_seconds = 0;  // of a call: median and least of the repetitions
   // Which of the two times the machine needs at least is the longer, and its share of `seconds`.
   bool compute_bound = false;

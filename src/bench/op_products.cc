@@ -34,7 +34,8 @@ OpCall pack_call(OpSize size, DType dtype, bool transpose) {
   const Tensor w = transpose ? c.random(p.k, p.n) : c.random(p.n, p.k);
   const PackedWeight packed = packed_weight(c, dtype, p);
   c.shape = "N=" + std::to_string(p.n) + " K=" + std::to_string(p.k);
-  c.bytes = 4.0 * static_cast<double>(p.n * p.k) + weight_bytes(dtype, p);
+  c.read = 4.0 * static_cast<double>(p.n * p.k);
+  c.written = weight_bytes(dtype, p);
   c.run = [=](Ops& ops) { transpose ? ops.pack_transposed(w, packed) : ops.pack(w, packed); };
   c.exact = {{static_cast<const int32_t*>(packed.data),
               static_cast<size_t>(PackedWeight::bytes(dtype, p.n, p.k) / 4)}};
@@ -48,7 +49,8 @@ OpCall matmul_call(OpSize size, DType dtype, int64_t rows) {
   const PackedWeight packed = packed_weight(c, dtype, p);
   c.shape = shape_of(p);
   c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
-  c.bytes = weight_bytes(dtype, p) + 4.0 * static_cast<double>(p.t * (p.n + p.k));
+  c.read = weight_bytes(dtype, p) + 4.0 * static_cast<double>(p.t * p.k);
+  c.written = 4.0 * static_cast<double>(p.t * p.n);
   c.prepare = [=](Ops& ops) { ops.pack(w, packed); };
   c.run = [=](Ops& ops) { ops.matmul(x, packed, nullptr, false, out); };
   c.outputs = {out};
@@ -61,7 +63,8 @@ OpCall weight_gradient_call(OpSize size) {
   const Tensor dout = c.random(p.t, p.n), x = c.random(p.t, p.k), dw = c.random(p.n, p.k);
   c.shape = shape_of(p);
   c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
-  c.bytes = 4.0 * static_cast<double>(p.t * (p.n + p.k) + 2 * p.n * p.k);
+  c.read = 4.0 * static_cast<double>(p.t * (p.n + p.k) + p.n * p.k);
+  c.written = 4.0 * static_cast<double>(p.n * p.k);
   c.run = [=](Ops& ops) { ops.matmul_backward_weight(dout, x, dw); };
   c.outputs = {dw};
   return c;
@@ -73,7 +76,8 @@ OpCall bias_gradient_call(OpSize size) {
   const Tensor dout = c.random(p.t, p.n), dbias = c.random(1, p.n);
   c.shape = "T=" + std::to_string(p.t) + " N=" + std::to_string(p.n);
   c.flops = static_cast<double>(p.t * p.n);
-  c.bytes = 4.0 * static_cast<double>(p.t * p.n + 2 * p.n);
+  c.read = 4.0 * static_cast<double>(p.t * p.n + p.n);
+  c.written = 4.0 * static_cast<double>(p.n);
   c.run = [=](Ops& ops) { ops.matmul_backward_bias(dout, dbias.data); };
   c.outputs = {dbias};
   return c;

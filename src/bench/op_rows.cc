@@ -28,19 +28,21 @@ std::string shape_of(const Matrix& m, const char* rows, const char* cols) {
          std::to_string(m.cols);
 }
 
-// A batch's operands and costs by its elements.
-OpCall call_of(const Matrix& m, const char* rows, const char* cols, double flops, double bytes) {
+// Named and with its costs: operations, bytes read and bytes written for each element of m.
+OpCall call_of(const Matrix& m, const char* rows, const char* cols, double flops, double read,
+               double written) {
   OpCall c;
   c.shape = shape_of(m, rows, cols);
   c.flops = flops * m.elements();
-  c.bytes = bytes * m.elements();
+  c.read = read * m.elements();
+  c.written = written * m.elements();
   return c;
 }
 
 // embed and gather_rows: each of V rows once, in any order.
 OpCall lookup_call(OpSize size, bool embed) {
   const Matrix m = pick(size, {4096, 1024}, {30, 100});
-  OpCall c = call_of(m, "T=V", "C", 0, 8);
+  OpCall c = call_of(m, "T=V", "C", 0, 4, 4);
   const Tensor table = c.random(m.rows, m.cols), out = c.zeros(m.rows, m.cols);
   const std::span<const int32_t> ids = c.shuffled(m.rows, m.rows);
   c.run = [=](Ops& ops) { embed ? ops.embed(ids, table, out) : ops.gather_rows(table, ids, out); };
@@ -50,7 +52,7 @@ OpCall lookup_call(OpSize size, bool embed) {
 
 OpCall lookup_backward_call(OpSize size, bool embed) {
   const Matrix m = pick(size, {4096, 1024}, {30, 100});
-  OpCall c = call_of(m, "T=V", "C", 1, 12);
+  OpCall c = call_of(m, "T=V", "C", 1, 8, 4);
   const Tensor dout = c.random(m.rows, m.cols), dtable = c.random(m.rows, m.cols);
   // The check repeats rows.
   const std::span<const int32_t> ids =
@@ -64,7 +66,7 @@ OpCall lookup_backward_call(OpSize size, bool embed) {
 
 OpCall add_call(OpSize size) {
   const Matrix m = batch_of(size);
-  OpCall c = call_of(m, "T", "C", 1, 12);
+  OpCall c = call_of(m, "T", "C", 1, 8, 4);
   const Tensor x = c.random(m.rows, m.cols), y = c.random(m.rows, m.cols);
   c.run = [=](Ops& ops) { ops.add(x, y); };
   c.outputs = {x};
@@ -73,7 +75,7 @@ OpCall add_call(OpSize size) {
 
 OpCall scale_call(OpSize size) {
   const Matrix m = batch_of(size);
-  OpCall c = call_of(m, "T", "C", 1, 8);
+  OpCall c = call_of(m, "T", "C", 1, 4, 4);
   const Tensor x = c.random(m.rows, m.cols);
   // Timed over and over, by the next float below 1: numbers stay normal.
   const float factor = size == OpSize::kTimed ? 0x1.fffffep-1f : 0.37f;
@@ -84,7 +86,7 @@ OpCall scale_call(OpSize size) {
 
 OpCall rms_norm_call(OpSize size) {
   const Matrix m = batch_of(size);
-  OpCall c = call_of(m, "T", "C", 4, 8);
+  OpCall c = call_of(m, "T", "C", 4, 4, 4);
   const Tensor x = c.random(m.rows, m.cols), w = c.random(1, m.cols);
   const Tensor out = c.zeros(m.rows, m.cols), rstd = c.zeros(m.rows, 1);
   c.run = [=](Ops& ops) {
@@ -96,7 +98,7 @@ OpCall rms_norm_call(OpSize size) {
 
 OpCall rms_norm_backward_call(OpSize size) {
   const Matrix m = batch_of(size);
-  OpCall c = call_of(m, "T", "C", 10, 12);
+  OpCall c = call_of(m, "T", "C", 10, 8, 4);
   const Tensor x = c.random(m.rows, m.cols), w = c.random(1, m.cols);
   const Tensor dout = c.random(m.rows, m.cols), dw = c.random(1, m.cols);
   const Tensor dx = c.zeros(m.rows, m.cols), rstd = c.zeros(m.rows, 1);
@@ -112,9 +114,9 @@ OpCall rms_norm_backward_call(OpSize size) {
 OpCall rope_call(OpSize size, bool backward) {
   const Matrix m = pick(size, {512, 1024}, {21, 96});
   const int64_t dim = size == OpSize::kTimed ? 128 : 32;
-  OpCall c = call_of(m, "T", "HD", 3, 8);
+  OpCall c = call_of(m, "T", "HD", 3, 4, 4);
   c.shape += " D=" + std::to_string(dim);
-  c.bytes += 4.0 * static_cast<double>(m.rows * dim);  // the table
+  c.read += 4.0 * static_cast<double>(m.rows * dim);  // the table
   const Tensor x = c.random(m.rows, m.cols), table = c.zeros(m.rows, dim);
   for (int64_t p = 0; p < m.rows; ++p) {
     for (int64_t i = 0; i < dim / 2; ++i) {
@@ -134,7 +136,7 @@ OpCall rope_call(OpSize size, bool backward) {
 
 OpCall swiglu_call(OpSize size) {
   const Matrix m = pick(size, {512, 2816}, {21, 100});
-  OpCall c = call_of(m, "T", "F", kExp + 5, 12);
+  OpCall c = call_of(m, "T", "F", kExp + 5, 8, 4);
   const Tensor gate_up = c.random(m.rows, 2 * m.cols), out = c.zeros(m.rows, m.cols);
   c.run = [=](Ops& ops) { ops.swiglu(gate_up, out); };
   c.outputs = {out};
@@ -143,7 +145,7 @@ OpCall swiglu_call(OpSize size) {
 
 OpCall swiglu_backward_call(OpSize size) {
   const Matrix m = pick(size, {512, 2816}, {21, 100});
-  OpCall c = call_of(m, "T", "F", kExp + 10, 20);
+  OpCall c = call_of(m, "T", "F", kExp + 10, 12, 8);
   const Tensor gate_up = c.random(m.rows, 2 * m.cols), dout = c.random(m.rows, m.cols);
   const Tensor dgate_up = c.zeros(m.rows, 2 * m.cols);
   c.run = [=](Ops& ops) { ops.swiglu_backward(dout, gate_up, dgate_up); };
@@ -158,7 +160,7 @@ Matrix logits_of(OpSize size) {
 
 OpCall log_softmax_call(OpSize size) {
   const Matrix m = logits_of(size);
-  OpCall c = call_of(m, "R", "V", kExp + 3, 4);
+  OpCall c = call_of(m, "R", "V", kExp + 3, 4, 0);
   const Tensor logits = c.random(m.rows, m.cols), out = c.zeros(3, m.rows);
   const std::span<const int32_t> targets = c.shuffled(m.rows, m.cols);
   c.run = [=](Ops& ops) {
@@ -170,7 +172,7 @@ OpCall log_softmax_call(OpSize size) {
 
 OpCall log_softmax_backward_call(OpSize size) {
   const Matrix m = logits_of(size);
-  OpCall c = call_of(m, "R", "V", kExp + 3, 8);
+  OpCall c = call_of(m, "R", "V", kExp + 3, 4, 4);
   const Tensor logits = c.random(m.rows, m.cols), saved = c.zeros(3, m.rows);
   const Tensor dlogprob = c.random(1, m.rows);
   const std::span<const int32_t> targets = c.shuffled(m.rows, m.cols);
@@ -186,7 +188,7 @@ OpCall log_softmax_backward_call(OpSize size) {
 
 OpCall sample_call(OpSize size) {
   const Matrix m = logits_of(size);
-  OpCall c = call_of(m, "R", "V", kExp + 3, 4);
+  OpCall c = call_of(m, "R", "V", kExp + 3, 4, 0);
   const Tensor logits = c.random(m.rows, m.cols), uniform = c.zeros(1, m.rows);
   for (int64_t r = 0; r < m.rows; ++r) uniform.data[r] = static_cast<float>(r) * 0.0625f;
   const std::span<int32_t> tokens = c.shuffled(m.rows, m.rows);
@@ -197,7 +199,7 @@ OpCall sample_call(OpSize size) {
 
 OpCall sum_squares_call(OpSize size) {
   const Matrix m = pick(size, {1, 16 << 20}, {1, 10001});
-  OpCall c = call_of(m, "", "n", 2, 4);
+  OpCall c = call_of(m, "", "n", 2, 4, 0);
   c.shape = "n=" + std::to_string(m.cols);
   const Tensor x = c.random(1, m.cols), out = c.zeros(1, 1);
   c.run = [=](Ops& ops) {
@@ -209,7 +211,7 @@ OpCall sum_squares_call(OpSize size) {
 
 OpCall adamw_call(OpSize size) {
   const Matrix m = pick(size, {1, 4 << 20}, {1, 10001});
-  OpCall c = call_of(m, "", "n", 17, 28);
+  OpCall c = call_of(m, "", "n", 17, 16, 12);
   c.shape = "n=" + std::to_string(m.cols);
   const Tensor w = c.random(1, m.cols), grad = c.random(1, m.cols);
   const Tensor first = c.zeros(1, m.cols), second = c.zeros(1, m.cols);

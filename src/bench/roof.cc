@@ -70,15 +70,26 @@ double peak_rate(ThreadPool& pool, Peak peak, double seconds, int repetitions) {
   });
 }
 
-// Eight sums, so that no addition waits for the one before it.
+using Words = uint64_t __attribute__((vector_size(64), aligned(64)));
+
+// Both halves side by side: two streams for the prefetchers.
 uint64_t sum_words(const std::byte* data, size_t bytes) {
-  uint64_t sums[8] = {};
-  for (size_t i = 0; i < bytes; i += sizeof sums) {
-    uint64_t words[8];
-    std::memcpy(words, data + i, sizeof words);
-    for (size_t j = 0; j < 8; ++j) sums[j] += words[j];
+  const Words* words = reinterpret_cast<const Words*>(data);
+  const size_t half = bytes / sizeof(Words) / 2;
+  Words a{}, b{};
+  for (size_t i = 0; i < half; ++i) {
+    a += words[i];
+    b += words[half + i];
   }
-  return std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
+  a += b;
+  uint64_t sum = 0;
+  for (size_t i = 0; i < 8; ++i) sum += a[i];
+  return sum;
+}
+
+void add_one(std::byte* data, size_t bytes) {
+  Words* words = reinterpret_cast<Words*>(data);
+  for (size_t i = 0; i < bytes / sizeof(Words); ++i) words[i] += 1;
 }
 
 void measure_memory(ThreadPool& pool, double seconds, int repetitions, Roof& roof) {
@@ -98,14 +109,20 @@ void measure_memory(ThreadPool& pool, double seconds, int repetitions, Roof& roo
              [&](int64_t i) { sums[static_cast<size_t>(i)] = sum_words(piece(from, i), kPiece); });
     return static_cast<double>(bytes);
   });
-  // Every word was read.
-  R1_CHECK(std::accumulate(sums.begin(), sums.end(), uint64_t{0}) ==
-           bytes / 8 * uint64_t{0x0101010101010101});
+  const uint64_t words = bytes / 8, word = 0x0101010101010101;
+  R1_CHECK(std::accumulate(sums.begin(), sums.end(), uint64_t{0}) == words * word);
   roof.copy = best_rate(seconds, repetitions, [&] {
     pool.run(pieces, [&](int64_t i) { std::memcpy(piece(to, i), piece(from, i), kPiece); });
     return 2 * static_cast<double>(bytes);
   });
   R1_CHECK(std::memcmp(to.data(), from.data(), bytes) == 0);
+  uint64_t updates = 0;
+  roof.update = best_rate(seconds, repetitions, [&] {
+    pool.run(pieces, [&](int64_t i) { add_one(piece(to, i), kPiece); });
+    ++updates;
+    return 2 * static_cast<double>(bytes);
+  });
+  R1_CHECK(sum_words(to.data(), bytes) == words * (word + updates));
 }
 
 }  // namespace
@@ -117,6 +134,10 @@ size_t cold_bytes() {
 #endif
   const size_t bytes = 4 * static_cast<size_t>(std::max(0L, cache));
   return std::clamp(bytes / kMiB * kMiB, 128 * kMiB, 1024 * kMiB);
+}
+
+double Roof::memory_seconds(double read_bytes, double written_bytes) const {
+  return std::max(read_bytes / read, (read_bytes + written_bytes) / std::max({read, copy, update}));
 }
 
 Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int repetitions) {

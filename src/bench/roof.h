@@ -21,13 +21,14 @@ struct Roof {
   // instruction.
   double core_bf16 = 0, bf16 = 0;
 
-  // Bytes/s on all threads over memory much larger than the caches. A copy counts what it reads and
-  // what it writes.
-  double read = 0, copy = 0;
+  // Bytes/s on all threads over memory much larger than the caches: reading, copying, and changing
+  // in place. The last two count what they read and what they write.
+  double read = 0, copy = 0, update = 0;
 
   double peak(DType dtype) const { return dtype == DType::kBF16 ? bf16 : f32; }
-  // What bounds an op that reads and writes: the better of the two.
-  double bandwidth() const { return read > copy ? read : copy; }
+  // The least time for so many bytes. What is written goes out beside what is read, so the two need
+  // not take their times' sum.
+  double memory_seconds(double read_bytes, double written_bytes) const;
 };
 
 // `isa` as Ops::isa() says it; "scalar" (ref) is held against the best instruction set. `seconds`
