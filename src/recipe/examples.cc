@@ -83,6 +83,9 @@ std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer
         throw InputError(where + ": " + std::to_string(tokens) + " tokens; the model takes " +
                          std::to_string(max_tokens));
       }
+      if (tokens < 2 || g.branches[0].empty()) {
+        throw InputError(where + ": there is nothing to learn: no token follows another");
+      }
       groups.push_back(std::move(g));
       return;
     }

@@ -14,6 +14,7 @@ struct Grpo::Tokens {
   std::vector<float> sampled, mask;  // log-probabilities; one mask value a completion
   std::vector<double> advantage;
   std::vector<SequenceBatch> batches;
+  int64_t rollout_tokens = 0;  // unmasked tokens of all completions, skipped groups' included
 };
 
 namespace {
@@ -115,6 +116,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
       static_cast<double>(advantages.mixed_groups) / static_cast<double>(config_.prompts_per_step);
 
   Tokens tokens;
+  tokens.rollout_tokens = out.tokens_sampled;
   for (size_t i = 0; i < out.groups.size(); ++i) {
     if (!advantages.mixed[i]) continue;
     SequenceGroup group;
@@ -126,6 +128,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
       tokens.sampled.insert(tokens.sampled.end(), c.logprobs.begin(), c.logprobs.end());
       tokens.offsets.push_back(static_cast<int64_t>(tokens.sampled.size()));
       tokens.mask.push_back(masked ? 0.0f : 1.0f);
+      if (masked) tokens.rollout_tokens -= static_cast<int64_t>(c.ids.size());
       tokens.advantage.push_back(out.advantages[i][j]);
     }
     add_group(group, config_.micro_batch_tokens, tokens.batches);
@@ -154,7 +157,7 @@ void Grpo::update(GrpoStep& out, Tokens& tokens) {
   in.mask = tokens.mask;
   in.advantage = tokens.advantage;
   in.rollout_size = config_.prompts_per_step * config_.num_generations;
-  in.rollout_tokens = out.tokens_sampled;
+  in.rollout_tokens = tokens.rollout_tokens;
   for (int64_t iteration = 0; iteration < config_.num_iterations; ++iteration) {
     if (iteration > 0) score(tokens, trainer_, current);
     in.logprob = current;

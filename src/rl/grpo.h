@@ -4,7 +4,8 @@
 //
 // Departures from the paper, each an option that brings it back: no KL term (beta = 0), no division
 // by the group's deviation and a constant normalizer (Dr. GRPO, Liu et al., 2025), one update a
-// rollout. Groups whose rewards are all equal carry no gradient: they are counted and skipped.
+// rollout. Groups whose rewards are all equal have no advantages: they are counted and skipped (with
+// beta > 0 their share of the KL term goes with them).
 //
 // Because the engine's log-probabilities are the trainer's bit for bit (docs/numerics.md), the
 // first update of a rollout takes the sampled ones as the current policy's and needs a single

@@ -3,7 +3,9 @@
 // carries the derivative into logits and weights, so a loss is one small file and one row of a
 // table.
 //
-// Formulas and normalizers are those of TRL's GRPOTrainer (`loss_type`); each file states its own.
+// Formulas and normalizers are those of TRL's GRPOTrainer (`loss_type`), but for cispo, which clamps
+// the ratio at 1 + epsilon_high as its paper has it (TRL: at epsilon_high), and rloo, whose KL term
+// is in the loss (TRL: in the reward). Each file states its own.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +26,8 @@ struct LossInput {
   std::span<const float> ref_logprob;  // under the reference; empty where beta is 0
   std::span<const float> mask;         // one a completion: 1, or 0 to leave it out
   std::span<const double> advantage;   // one a completion
-  // Completions of the rollout, those of skipped groups included: the constant normalizers count
-  // them.
+  // Completions of the rollout, and their unmasked tokens, those of skipped groups included: the
+  // constant normalizers count them.
   int64_t rollout_size = 0;
   int64_t rollout_tokens = 0;
 };

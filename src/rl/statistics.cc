@@ -17,7 +17,7 @@ Interval wilson_interval(int64_t successes, int64_t n) {
   const double scale = 1.0 + z * z / trials;
   const double center = (p + z * z / (2 * trials)) / scale;
   const double half = z / scale * std::sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials));
-  return {p, std::max(0.0, center - half), std::min(1.0, center + half)};
+  return {p, successes == 0 ? 0.0 : center - half, successes == n ? 1.0 : center + half};
 }
 
 Interval bootstrap_interval(std::span<const double> per_problem, uint64_t seed) {
