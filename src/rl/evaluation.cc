@@ -41,10 +41,14 @@ bool majority_is_right(const RolloutGroup& group, size_t k) {
   return best != nullptr && best->verdict.correct();
 }
 
-Interval interval_of(std::span<const double> per_problem, int64_t samples) {
-  if (samples > 1) return bootstrap_interval(per_problem, kBootstrapSeed);
+// Where every problem is all right or all wrong, resamples of all-equal problems would claim
+// certainty; Wilson's interval does not.
+Interval interval_of(std::span<const double> per_problem) {
   const auto right = std::count(per_problem.begin(), per_problem.end(), 1.0);
-  return wilson_interval(right, static_cast<int64_t>(per_problem.size()));
+  const auto wrong = std::count(per_problem.begin(), per_problem.end(), 0.0);
+  const auto problems = static_cast<int64_t>(per_problem.size());
+  if (right + wrong == problems) return wilson_interval(right, problems);
+  return bootstrap_interval(per_problem, kBootstrapSeed);
 }
 
 OrderedJson interval_json(const Interval& i) {
@@ -78,7 +82,7 @@ Evaluation evaluate_groups(std::span<const RolloutGroup> groups) {
       pass.push_back(pass_at_k(out.samples, right[p], k));
       majority.push_back(majority_is_right(groups[p], static_cast<size_t>(k)) ? 1.0 : 0.0);
     }
-    out.at_k.push_back({k, interval_of(pass, out.samples), interval_of(majority, 1),
+    out.at_k.push_back({k, interval_of(pass), interval_of(majority),
                         out.completion_length * static_cast<double>(k)});
   }
   out.accuracy = out.at_k[0].pass;

@@ -28,7 +28,8 @@ struct Evaluation {
 };
 
 // Every group must have the same number of completions, at least one. Intervals are Wilson's where
-// there is one completion a problem, else bootstrapped over the problems.
+// each problem is all right or all wrong (with one completion they are), else bootstrapped over the
+// problems.
 Evaluation evaluate_groups(std::span<const RolloutGroup> groups);
 
 OrderedJson evaluation_json(const Evaluation& evaluation);
