@@ -116,6 +116,19 @@ Gate parse_gate(const std::string& text) {
                    names);
 }
 
+// What is missing for the gates to open; empty where nothing is.
+std::string failed_gates(const std::vector<Gate>& gates, const CountdownSkills& skills) {
+  std::string failed;
+  for (const Gate& gate : gates) {
+    for (const auto& [name, share] : skills.shares()) {
+      if (name != gate.skill || share.value() >= gate.least) continue;
+      failed += (failed.empty() ? "" : ", ") + name + " is " + std::to_string(share.value()) +
+                " where " + std::to_string(gate.least) + " is asked";
+    }
+  }
+  return failed;
+}
+
 class Runner {
  public:
   Runner(const Recipe& recipe, RunFolder& folder, Ops& ops, RunListener& listener)
@@ -148,8 +161,10 @@ class Runner {
     std::string stage, label;
     int64_t step = 0, problems = 0;
     RolloutOptions rollout;
+    // Adds what more is to be noted to the row of metrics; may be empty.
+    std::function<void(const std::vector<RolloutGroup>&, OrderedJson& row)> extend;
   };
-  std::vector<RolloutGroup> evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine);
+  void evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine);
   void keep_completions(const std::string& stage, int64_t step, const GrpoStep& result);
   EngineOptions engine_options() const;
   uint64_t stage_seed() const {
@@ -178,7 +193,9 @@ RunResult Runner::run() {
   folder_.write_recipe(resolved);
   std::set<std::string> evaluated;
   for_each_row(folder_.path() / "metrics.jsonl", [&](const Json& row, int64_t) {
-    if (row.contains("label")) evaluated.insert(row.value("stage", ""));
+    if (row.contains("label") && row.value("gate_open", 1) != 0) {
+      evaluated.insert(row.value("stage", ""));
+    }
   });
   RunResult result;
   result.was_finished = true;
@@ -297,7 +314,7 @@ void Runner::run_stage(const GrpoStage& stage) {
     const auto reference = load_trainer_state(*position_.checkpoint, trainer);
     if (!reference.empty()) grpo.set_reference(reference);
   }
-  EvaluationPlan plan{stage.name, "before", 0, stage.eval_problems, {}};
+  EvaluationPlan plan{stage.name, "before", 0, stage.eval_problems, {}, {}};
   plan.rollout.sampling = stage.sampling;
   plan.rollout.max_completion_length = stage.max_completion_length;
   if (position_.step == 0) evaluate(plan, *task, engine);
@@ -366,33 +383,30 @@ void Runner::run_stage(const EvalStage& stage) {
   }
   listener_.on_stage(stage, 0, 0);
   Engine engine(*model_, ops_, engine_options(), &*tokenizer_);
-  const EvaluationPlan plan{stage.name,
-                            stage.name,
-                            position_.steps_before,
-                            stage.problems,
-                            {stage.sampling, stage.samples, stage.max_completion_length}};
-  const auto groups = evaluate(plan, *task, engine);
-  if (stage.task != "countdown") return;
+  EvaluationPlan plan{stage.name,
+                      stage.name,
+                      position_.steps_before,
+                      stage.problems,
+                      {stage.sampling, stage.samples, stage.max_completion_length},
+                      {}};
   CountdownSkills skills;
-  for (const RolloutGroup& g : groups) {
-    for (const GradedCompletion& c : g.completions)
-      skills.add(countdown_problem(g.problem), c.text);
-  }
-  const auto shares = skills.shares();
-  listener_.on_skills(shares);
   std::string failed;
-  for (const Gate& gate : gates) {
-    for (const auto& [name, share] : shares) {
-      if (name != gate.skill || share.value() >= gate.least) continue;
-      failed += (failed.empty() ? "" : ", ") + name + " is " + std::to_string(share.value()) +
-                " where " + std::to_string(gate.least) + " is asked";
+  plan.extend = [&](const std::vector<RolloutGroup>& groups, OrderedJson& row) {
+    if (stage.task != "countdown") return;
+    for (const RolloutGroup& g : groups) {
+      const CountdownProblem problem = countdown_problem(g.problem);
+      for (const GradedCompletion& c : g.completions) skills.add(problem, c.text);
     }
-  }
+    for (const auto& [name, share] : skills.shares()) row["skill_" + name] = share.value();
+    failed = failed_gates(gates, skills);
+    if (!gates.empty()) row["gate_open"] = failed.empty() ? 1 : 0;
+  };
+  evaluate(plan, *task, engine);
+  if (stage.task == "countdown") listener_.on_skills(skills.shares());
   if (!failed.empty()) throw JobError("stage " + stage.name + ": the gate is closed: " + failed);
 }
 
-std::vector<RolloutGroup> Runner::evaluate(const EvaluationPlan& plan, const Task& task,
-                                           Engine& engine) {
+void Runner::evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine) {
   const double begin = seconds_now();
   auto problems = evaluation_problems(task, Split::kTest, plan.problems, kEvaluationSeed);
   const double all =
@@ -406,22 +420,23 @@ std::vector<RolloutGroup> Runner::evaluate(const EvaluationPlan& plan, const Tas
   const double seconds = seconds_now() - begin;
   ledger_.add(plan.stage, e.tokens_sampled, 0, flops(e.tokens_sampled, e.completion_length / 2),
               seconds);
-  folder_.add_metrics({{"stage", plan.stage},
-                       {"label", plan.label},
-                       {"step", plan.step},
-                       {"accuracy", e.accuracy.value},
-                       {"accuracy_low", e.accuracy.low},
-                       {"accuracy_high", e.accuracy.high},
-                       {"n", e.problems},
-                       {"samples", e.samples},
-                       {"pass_at_k", e.at_k.back().pass.value},
-                       {"majority_at_k", e.at_k.back().majority.value},
-                       {"completion_length", e.completion_length},
-                       {"unparseable", e.unparseable},
-                       {"truncated", e.truncated},
-                       {"seconds", seconds}});
+  OrderedJson row = {{"stage", plan.stage},
+                     {"label", plan.label},
+                     {"step", plan.step},
+                     {"accuracy", e.accuracy.value},
+                     {"accuracy_low", e.accuracy.low},
+                     {"accuracy_high", e.accuracy.high},
+                     {"n", e.problems},
+                     {"samples", e.samples},
+                     {"pass_at_k", e.at_k.back().pass.value},
+                     {"majority_at_k", e.at_k.back().majority.value},
+                     {"completion_length", e.completion_length},
+                     {"unparseable", e.unparseable},
+                     {"truncated", e.truncated},
+                     {"seconds", seconds}};
+  if (plan.extend) plan.extend(groups, row);
+  folder_.add_metrics(std::move(row));
   listener_.on_evaluation(plan.label, plan.step, e, groups);
-  return groups;
 }
 
 void Runner::keep_completions(const std::string& stage, int64_t step, const GrpoStep& result) {

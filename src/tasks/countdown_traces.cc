@@ -27,8 +27,7 @@ struct Line {
   std::string_view steps, check;
   int64_t value = 0, target = 0;
   int64_t steps_right = 0, steps_total = 0;
-  bool legal = false;
-  std::string expression;  // of a legal attempt
+  std::set<std::string> expressions;  // that the steps may spell; none: not a legal attempt
 };
 
 std::optional<int64_t> number_of(std::string_view text) {
@@ -59,36 +58,45 @@ std::optional<WrittenStep> parse_step(std::string_view text) {
   return step;
 }
 
-// Whether the steps use each number once and each result once, and the expression they spell.
-bool chain_steps(const std::vector<WrittenStep>& steps, const std::vector<int64_t>& numbers,
-                 std::string& expression) {
-  struct Item {
-    int64_t value;
-    std::string text;
-    bool leaf;
-  };
+// A value that a step may take: a given number, or a result with the expression that made it.
+struct Item {
+  int64_t value;
+  std::string text;
+  bool leaf;
+
+  std::string operand() const { return leaf ? text : "(" + text + ")"; }
+};
+
+// The expressions that the steps [at, ...) spell if each takes two of the items and leaves one. Two
+// where an item and another are worth the same: "6 - 3 = 3, 3 * 3 = 9" of 3, 3 and 6.
+void spell(const std::vector<WrittenStep>& steps, size_t at, const std::vector<Item>& items,
+           std::set<std::string>& expressions) {
+  if (at == steps.size()) {
+    if (items.size() == 1) expressions.insert(items[0].text);
+    return;
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    for (size_t j = 0; j < items.size(); ++j) {
+      if (i == j || items[i].value != steps[at].left || items[j].value != steps[at].right) continue;
+      std::vector<Item> rest;
+      for (size_t k = 0; k < items.size(); ++k) {
+        if (k != i && k != j) rest.push_back(items[k]);
+      }
+      rest.push_back({steps[at].result,
+                      items[i].operand() + " " + steps[at].op + " " + items[j].operand(), false});
+      spell(steps, at + 1, rest, expressions);
+    }
+  }
+}
+
+std::set<std::string> spelled_expressions(const std::vector<WrittenStep>& steps,
+                                          const std::vector<int64_t>& numbers) {
+  std::set<std::string> expressions;
+  if (steps.size() + 1 != numbers.size()) return expressions;
   std::vector<Item> items;
   for (const int64_t n : numbers) items.push_back({n, std::to_string(n), true});
-  // A result before a number of the same value: it must be used, and later steps are where it can.
-  auto take = [&](int64_t value) -> std::optional<Item> {
-    for (size_t i = items.size(); i-- > 0;) {
-      if (items[i].value != value) continue;
-      const Item item = items[i];
-      items.erase(items.begin() + static_cast<int64_t>(i));
-      return item;
-    }
-    return std::nullopt;
-  };
-  if (steps.size() + 1 != numbers.size()) return false;
-  for (const WrittenStep& s : steps) {
-    const auto left = take(s.left), right = take(s.right);
-    if (!left || !right) return false;
-    auto operand = [](const Item& i) { return i.leaf ? i.text : "(" + i.text + ")"; };
-    items.push_back({s.result, operand(*left) + " " + s.op + " " + operand(*right), false});
-  }
-  if (items.size() != 1) return false;
-  expression = items[0].text;
-  return true;
+  spell(steps, 0, items, expressions);
+  return expressions;
 }
 
 // "8 * 7 = 56, 56 - 3 = 53 vs 62 no"; nothing where a line has not even that form.
@@ -114,8 +122,9 @@ std::optional<Line> parse_line(std::string_view text, const CountdownProblem& pr
     }
     left = comma == std::string_view::npos ? std::string_view{} : left.substr(comma + 2);
   }
-  line.legal = static_cast<int64_t>(steps.size()) == line.steps_total &&
-               chain_steps(steps, problem.numbers, line.expression);
+  if (static_cast<int64_t>(steps.size()) == line.steps_total) {
+    line.expressions = spelled_expressions(steps, problem.numbers);
+  }
   return line;
 }
 
@@ -171,7 +180,7 @@ void CountdownSkills::add(const CountdownProblem& problem, std::string_view comp
     ++count;
     arithmetic.right += line->steps_right;
     arithmetic.total += line->steps_total;
-    legal.count(line->legal);
+    legal.count(!line->expressions.empty());
     distinct.count(seen.insert(line->steps).second);
     const bool hit = line->value == problem.target, copied = line->target == problem.target;
     (hit ? check_hit : check_miss).count(copied && line->check == (hit ? "yes" : "no"));
@@ -182,7 +191,8 @@ void CountdownSkills::add(const CountdownProblem& problem, std::string_view comp
   long_traces.count(count >= 8);
   if (!approved) return;
   const CommittedAnswer answer = committed_answer(completion);
-  answer_copies.count(answer.found && approved->legal && trim(answer.text) == approved->expression);
+  answer_copies.count(answer.found &&
+                      approved->expressions.contains(std::string(trim(answer.text))));
 }
 
 std::vector<std::pair<std::string, CountdownSkills::Share>> CountdownSkills::shares() const {
