@@ -16,35 +16,21 @@
 #include <vector>
 
 #include "base/files.h"
-#include "tensor/dtype.h"
+#include "io/tensor_source.h"
 
 namespace r1 {
 
-struct TensorInfo {
-  std::string name;
-  DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // empty for a scalar
-  // Row-major, little-endian, in the mapped file: not necessarily aligned.
-  std::span<const std::byte> bytes;
-
-  int64_t elements() const { return static_cast<int64_t>(bytes.size() / dtype_size(dtype)); }
-};
-
-// "[2, 3]", for messages.
-std::string shape_text(std::span<const int64_t> shape);
-
-// The tensors of a model. They point into the mapped files and live as long as this object, across
-// moves. Safe to read from several threads.
-class SafeTensors {
+// The tensors of a model's safetensors files. Movable, and the tensors stay where they are.
+class SafeTensors : public TensorSource {
  public:
   // A *.safetensors file, an index (*.json), or a folder with model.safetensors or
   // model.safetensors.index.json (in this order, as transformers has it).
   static SafeTensors open(const std::filesystem::path& folder_or_file);
 
-  // Null if there is none of that name.
-  const TensorInfo* find(std::string_view name) const;
-  // In the order of the data: shard by shard, by offset.
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const std::string& where() const override { return where_; }
+  const TensorInfo* find(std::string_view name) const override;
+  // Shard by shard, by offset.
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   // The headers' __metadata__; of a key in several shards the first shard's.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
@@ -54,15 +40,12 @@ class SafeTensors {
   void open_index(const std::filesystem::path& path);
   void build_index();
 
+  std::string where_;
   std::vector<MappedFile> files_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;
   std::map<std::string, std::string> metadata_;
 };
-
-// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From F32, F16
-// and BF16; InputError for other types.
-void copy_to_f32(const TensorInfo& tensor, float* dst);
 
 struct TensorOut {
   std::string name;

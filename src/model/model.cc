@@ -21,13 +21,12 @@ int64_t aligned_floats(int64_t n) {
 }
 
 // The tensor that a part of a parameter is read from.
-const TensorInfo& part_tensor(const SafeTensors& file, const ParameterSpec& spec,
-                              const ParameterSpec::Part& part,
-                              const std::filesystem::path& folder) {
+const TensorInfo& part_tensor(const TensorSource& files, const ParameterSpec& spec,
+                              const ParameterSpec::Part& part) {
   auto fail = [&](const std::string& what) {
-    throw InputError(folder.string() + ": tensor '" + part.name + "' " + what);
+    throw InputError(files.where() + ": tensor '" + part.name + "' " + what);
   };
-  const TensorInfo* t = file.find(part.name);
+  const TensorInfo* t = files.find(part.name);
   if (!t) fail("is missing");
   const std::vector<int64_t> expected =
       spec.vector ? std::vector<int64_t>{part.rows} : std::vector<int64_t>{part.rows, spec.cols};
@@ -41,10 +40,9 @@ const TensorInfo& part_tensor(const SafeTensors& file, const ParameterSpec& spec
 }
 
 // A parameter's values, its parts stacked by rows.
-void read_parameter(const SafeTensors& file, const ParameterSpec& spec,
-                    const std::filesystem::path& folder, float* out) {
+void read_parameter(const TensorSource& files, const ParameterSpec& spec, float* out) {
   for (const auto& part : spec.parts) {
-    copy_to_f32(part_tensor(file, spec, part, folder), out);
+    copy_to_f32(part_tensor(files, spec, part), out);
     out += part.rows * spec.cols;
   }
 }
@@ -174,17 +172,22 @@ void Model::repack(Ops& ops) {
 }
 
 Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Use use) {
+  const auto path = folder / "config.json";
+  const ModelConfig config =
+      parse_model_config(parse_json(read_file(path), path.string()), path.string());
+  return load(config, std::make_shared<SafeTensors>(SafeTensors::open(folder)), ops, dtype, use);
+}
+
+Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource> files, Ops& ops,
+                  DType dtype, Use use) {
   Model m;
-  const auto config_path = folder / "config.json";
-  m.config_ = parse_model_config(parse_json(read_file(config_path), config_path.string()),
-                                 config_path.string());
+  m.config_ = config;
   m.dtype_ = dtype;
   m.use_ = use;
-  const SafeTensors file = SafeTensors::open(folder);
   const auto specs = parameter_specs(m.config_);
-  // Before anything large is allocated: the file must hold what the config promises.
+  // Before anything large is allocated: the files must hold what the config promises.
   for (const ParameterSpec& p : specs) {
-    for (const auto& part : p.parts) part_tensor(file, p, part, folder);
+    for (const auto& part : p.parts) part_tensor(*files, p, part);
   }
   const bool all = use == Use::kTraining;
   m.allocate();
@@ -206,13 +209,13 @@ Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Us
   float* next = m.masters_.floats();
   for (const ParameterSpec& p : specs) {
     if (all || p.vector || p.name == "embedding") {
-      read_parameter(file, p, folder, next);
+      read_parameter(*files, p, next);
       next += aligned_floats(p.size());
       continue;
     }
     const Buffer values = Buffer::of_floats(p.size());
     float* data = const_cast<float*>(values.floats());
-    read_parameter(file, p, folder, data);
+    read_parameter(*files, p, data);
     ops.pack({data, p.rows, p.cols}, linears.at(p.name)->packed);
   }
   m.repack(ops);

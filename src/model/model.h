@@ -3,11 +3,13 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "backend/ops.h"
+#include "io/tensor_source.h"
 #include "model/config.h"
 #include "tensor/buffer.h"
 
@@ -41,6 +43,9 @@ class Model {
   // Opens a Hugging Face folder. InputError names the file and the tensor that is wrong.
   // dtype is that of the products' weights, kF32 or kBF16; masters are float32.
   static Model load(const std::filesystem::path& folder, Ops& ops, DType dtype, Use use);
+  // The same of tensors from any kind of files.
+  static Model load(const ModelConfig& config, std::shared_ptr<const TensorSource> files, Ops& ops,
+                    DType dtype, Use use);
 
   // A new model: matrices normal with deviation 0.02, those that end a residual branch scaled by
   // 1 / sqrt(2 layers) (GPT-2, section 2.3), norms one, biases zero.
