@@ -18,6 +18,16 @@
 
 namespace r1 {
 
+// A prompt of which some parts are data: text that never becomes special tokens, whatever it says.
+struct PromptText {
+  struct Range {
+    size_t begin, end;  // bytes
+    bool operator==(const Range&) const = default;
+  };
+  std::string text;         // UTF-8
+  std::vector<Range> data;  // in order, not empty, apart from each other
+};
+
 // Immutable: copies share one state, and every method may run on many threads at once.
 class Tokenizer {
  public:
@@ -29,6 +39,9 @@ class Tokenizer {
   // Texts of added tokens become those tokens, special ones included. Bytes that are no UTF-8
   // count as U+FFFD. add_special_tokens applies the file's template (BOS, EOS).
   std::vector<int> encode(std::string_view text, bool add_special_tokens = false) const;
+  // The same, but an added token that touches the prompt's data is text like any other. Where there
+  // is no such token the ids are encode(prompt.text).
+  std::vector<int> encode(const PromptText& prompt) const;
 
   // Ids that are no token are left out: a model's output may be wider than its vocabulary. Token
   // bytes that are no UTF-8 give U+FFFD.
