@@ -15,18 +15,9 @@
 #include <vector>
 
 #include "text/decoder.h"
+#include "text/prompt_text.h"
 
 namespace r1 {
-
-// A prompt of which some parts are data: text that never becomes special tokens, whatever it says.
-struct PromptText {
-  struct Range {
-    size_t begin, end;  // bytes
-    bool operator==(const Range&) const = default;
-  };
-  std::string text;         // UTF-8
-  std::vector<Range> data;  // in order, not empty, apart from each other
-};
 
 // Immutable: copies share one state, and every method may run on many threads at once.
 class Tokenizer {
