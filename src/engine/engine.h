@@ -116,13 +116,15 @@ class Engine {
  private:
   struct Running;
   struct Group;
+  struct Forcing;
 
+  void check_thinking(const ThinkingBudget& budget) const;
   void admit();
   void launch();
   void build_batch();
   void sample_tokens();
   void accept(Running& sequence, int32_t id, float logprob);
-  bool stop_string_found(Running& sequence, int32_t id);
+  bool stop_string_found(Running& sequence, const std::string& text);
   void remove_finished();
   int64_t pages_of_completion(const Group& group) const;
 
