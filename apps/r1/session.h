@@ -9,8 +9,10 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "engine/engine.h"
 #include "model/model.h"
 #include "model/sampling.h"
+#include "recipe/model_chat.h"
 #include "recipe/model_files.h"
 
 namespace r1 {
@@ -42,6 +44,8 @@ struct OpenModel {
   TokenizerFiles files;
   Tokenizer tokenizer;
   Model model;
+  std::optional<ChatFormat> chat;
+  GenerationDefaults defaults;
 };
 
 // `name` as resolve_model takes it.
@@ -52,8 +56,18 @@ inline constexpr const char* kModelHelp =
     "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
     "shipped model";
 
-// --temperature, --top-k, --top-p, --min-p.
-void add_sampling(CLI::App& command, SamplingParams& sampling);
+// --temperature, --top-k, --top-p, --min-p: each, where it is given, in the place of the model's
+// own (recipe/model_chat.h).
+struct SamplingOptions {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+
+  void add_to(CLI::App& command);
+  SamplingParams over(SamplingParams model) const;
+};
+
+// --think, --waits: ThinkingBudget (engine/engine.h).
+void add_thinking(CLI::App& command, ThinkingBudget& budget);
 
 // --dtype of models opened for inference.
 DType parse_dtype_option(const std::string& name);

@@ -94,8 +94,10 @@ TokenizerFiles tokenizer_files(const std::string& name) {
   const fs::path path(name), file = is_folder(path) ? path / "tokenizer.json" : path;
   if (!is_file(file)) throw InputError(file.string() + ": no such file; a model needs a tokenizer");
   TokenizerFiles files = {{"tokenizer.json", read_file(file, uint64_t{256} << 20)}};
-  const fs::path config = file.parent_path() / "tokenizer_config.json";
-  if (is_file(config)) files["tokenizer_config.json"] = read_file(config, uint64_t{16} << 20);
+  for (const char* beside : {"tokenizer_config.json", "chat_template.jinja"}) {
+    const fs::path more = file.parent_path() / beside;
+    if (is_file(more)) files[beside] = read_file(more, uint64_t{16} << 20);
+  }
   return files;
 }
 

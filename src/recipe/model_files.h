@@ -24,7 +24,7 @@ std::filesystem::path resolve_model(const std::string& model);
 // in its share/r1, or in the source tree.
 std::filesystem::path shipped_models();
 
-// tokenizer.json and tokenizer_config.json of a model's folder, or the number tokenizer's for
+// tokenizer.json, tokenizer_config.json and chat_template.jinja of a model's folder, or the number tokenizer's for
 // "numbers" (text/number_tokenizer.h). A path to a tokenizer.json is read too. InputError if there
 // is none.
 TokenizerFiles tokenizer_files(const std::string& folder_or_name);

@@ -12,6 +12,31 @@ constexpr size_t kMaxSource = size_t{1} << 20;
 
 constexpr std::string_view kProbe = "a thought that should not come back";
 
+bool is_assistant(const OrderedJson& m) {
+  return m.is_object() && m.value("role", OrderedJson()) == "assistant";
+}
+
+// What a model said: data, but for the tags of its thinking.
+jinja::Value own_message(const OrderedJson& m, jinja::Budget& budget) {
+  using jinja::Text;
+  std::vector<std::pair<jinja::Value, jinja::Value>> fields;
+  for (const auto& [key, field] : m.items()) {
+    jinja::Value value = jinja::Value::from_json(field, Text::kData, budget);
+    if (key == "content" && value.is(jinja::Kind::kString)) {
+      Text text = value.text();
+      for (const std::string_view tag : {kThinkOpen, kThinkClose}) {
+        for (size_t at = text.bytes.find(tag); at != text.bytes.npos;
+             at = text.bytes.find(tag, at + tag.size())) {
+          text.marks.replace(at, tag.size(), tag.size(), Text::kTemplate);
+        }
+      }
+      value = jinja::Value::string(std::move(text));
+    }
+    fields.emplace_back(jinja::Value::string(Text(key, Text::kData)), std::move(value));
+  }
+  return jinja::Value::dict(std::move(fields));
+}
+
 OrderedJson message(std::string_view role, std::string_view content) {
   return {{"role", role}, {"content", content}};
 }
@@ -37,9 +62,7 @@ PromptText ChatTemplate::State::render(const OrderedJson& messages,
   try {
     jinja::List list;
     for (const OrderedJson& m : messages) {
-      const bool own = m.is_object() && m.value("role", OrderedJson()) == "assistant";
-      list.push_back(
-          Value::from_json(m, own ? Text::kTemplate : Text::kData, interpreter.budget()));
+      list.push_back(is_assistant(m) ? own_message(m, interpreter.budget()) : data(m));
     }
     jinja::Variables variables = {
         {"messages", Value::list(std::move(list))},
@@ -131,7 +154,7 @@ PromptText ChatTemplate::render(const OrderedJson& messages,
   OrderedJson kept = messages;
   for (size_t i = 0; i + 1 < kept.size(); ++i) {
     OrderedJson& m = kept[i];
-    if (!m.is_object() || m.value("role", OrderedJson()) != "assistant") continue;
+    if (!is_assistant(m)) continue;
     if (const auto content = m.find("content"); content != m.end() && content->is_string()) {
       *content = without_thinking(content->get_ref<const std::string&>());
     }

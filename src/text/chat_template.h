@@ -39,9 +39,9 @@ class ChatTemplate {
   // InputError for what the template refuses, with the line; and where it exceeds its bounds of
   // steps, depth and output.
   //
-  // Every byte knows whether the template wrote it or a message: text of users and tools that
-  // looks like a special token is never one (Tokenizer::encode of a PromptText). What an assistant
-  // said counts as the template's.
+  // Every byte knows whether the template wrote it or a message: text of users, tools and models
+  // that looks like a special token is never one (Tokenizer::encode of a PromptText), but for
+  // <think> and </think> of an assistant.
   PromptText render(const OrderedJson& messages, const ChatTemplateOptions& options) const;
 
   const std::string& source() const;

@@ -159,6 +159,8 @@ TEST(ChatTemplate, MacrosKeepTheirScope) {
 
 // --- where text comes from ---
 
+const char* const kKeeps = "{% for m in messages %}({{ m.content }}){% endfor %}";
+
 // The prompt with its data in brackets.
 std::string marked(const PromptText& prompt) {
   std::string out = prompt.text;
@@ -173,9 +175,11 @@ std::string marked(const std::string& source, const OrderedJson& messages) {
 }
 
 TEST(ChatTemplate, KnowsWhatIsData) {
-  const OrderedJson chat = {message("user", "hi <b>"), message("assistant", "yes")};
+  const OrderedJson chat = {message("user", "hi <b>"), message("assistant", "yes <s>")};
   EXPECT_EQ(marked("{% for m in messages %}<{{ m.role }}>{{ m.content }}|{% endfor %}", chat),
-            "<[user]>[hi <b>]|<assistant>yes|");
+            "<[user]>[hi <b>]|<[assistant]>[yes <s>]|");
+  EXPECT_EQ(marked(kKeeps, OrderedJson::array({message("assistant", "<think>a</think>b")})),
+            "(<think>[a]</think>[b])");
   // Through every operation on text.
   const std::pair<const char*, const char*> cases[] = {
       {"{{ '<' + c + '>' }}", "<[hi <b>]>"},
@@ -215,8 +219,6 @@ TEST(ChatTemplate, ToolsAndVariablesAreData) {
 }
 
 // --- thinking ---
-
-const char* const kKeeps = "{% for m in messages %}({{ m.content }}){% endfor %}";
 
 TEST(ChatTemplate, DropsThinkingThatTheTemplateWouldKeep) {
   const OrderedJson chat = {message("user", "a</think>b"),
