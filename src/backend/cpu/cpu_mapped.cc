@@ -44,11 +44,11 @@ struct Inputs {
   bool bf16 = false;
   float* rounded = nullptr;
   int64_t rounded_stride = 0;
-  std::vector<ByteRows> bytes;  // one a group size
+  std::vector<std::pair<Format, ByteRows>> bytes;  // one a block format
 
-  const ByteRows* find(int64_t group) const {
-    for (const ByteRows& b : bytes) {
-      if (b.group == group) return &b;
+  const ByteRows* find(Format format) const {
+    for (const auto& [f, rows] : bytes) {
+      if (f == format) return &rows;
     }
     return nullptr;
   }
@@ -60,7 +60,7 @@ Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, aut
   for (const MappedWeight& w : parts) {
     in.bf16 = in.bf16 || w.dtype == DType::kBF16;
     const int64_t group = group_of(w.dtype);
-    if (group == 0 || in.find(group)) continue;
+    if (group == 0 || in.find(format_of(w.dtype))) continue;
     ByteRows b{.q = nullptr,
                .scale = nullptr,
                .scaled_sum = nullptr,
@@ -71,7 +71,7 @@ Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, aut
     b.scale = reinterpret_cast<float*>(place(rows * k / 32 * 4));
     b.scaled_sum = reinterpret_cast<float*>(place(rows * k / 32 * 4));
     b.start = reinterpret_cast<int32_t*>(place(rows * k / group * 4));
-    in.bytes.push_back(b);
+    in.bytes.emplace_back(format_of(w.dtype), b);
   }
   if (in.bf16) {
     in.rounded_stride = (k + 1) / 2 * 2;
@@ -99,15 +99,18 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
     if (in.bf16) {
       kernels_.round_rows(x.data, x.stride, x.cols, in.rounded, in.rounded_stride, begin, end);
     }
-    for (const ByteRows& b : in.bytes) kernels_.byte_rows(x.data, x.stride, b, begin, end);
+    for (const auto& [format, rows] : in.bytes) {
+      kernels_.byte_rows(format, x.data, x.stride, rows, begin, end);
+    }
   });
 
-  // Tasks of at least a few ten thousand weights; many rows share an expanded panel.
-  constexpr int64_t kTaskProducts = 1 << 17;
+  // A few tasks a thread; a panel is expanded once for kMappedRows rows.
   const int64_t row_step = std::min<int64_t>(std::max<int64_t>(1, x.rows), kMappedRows);
   const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
-  const int64_t work = kTaskProducts / std::max<int64_t>(1, x.cols * row_step);
-  const int64_t panel_step = std::max<int64_t>(2, work / kLanes / 2 * 2);
+  int64_t all_panels = 0;
+  for (const MappedWeight& w : parts) all_panels += PackedWeight::panels(w.n);
+  const int64_t per_task = all_panels * row_blocks / (4 * pool_.threads());
+  const int64_t panel_step = std::clamp<int64_t>(per_task / 2 * 2, 2, 64);
   struct Part {
     Matmul product;
     int64_t panels, blocks;
@@ -117,7 +120,7 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   for (const MappedWeight& w : parts) {
     R1_CHECK(x.cols == w.k && w.k % dtype_block(w.dtype) == 0);
     R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
-    const ByteRows* bytes = in.find(group_of(w.dtype));
+    const ByteRows* bytes = in.find(format_of(w.dtype));
     const bool bf16 = w.dtype == DType::kBF16;
     const Matmul m{.format = format_of(w.dtype),
                    .x = bf16 ? in.rounded : x.data,

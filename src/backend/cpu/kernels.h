@@ -9,18 +9,18 @@
 
 namespace r1::cpu {
 
-// Rows of a product's input as whole numbers: x[t, k] ~ scale[t, k / 32] q[t, k]. What is needed of
-// their sums is kept beside them.
+// How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
+enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
+
+// Rows of a product's input as whole numbers, for one block format: x[t, k] ~ scale[t, k / 32]
+// q[t, k]. What is needed of their sums is kept beside them.
 struct ByteRows {
   int8_t* q;          // [T, K], in [-127, 127]
   float* scale;       // [T, K / 32]
   float* scaled_sum;  // [T, K / 32]: scale * the sum of q
-  int32_t* start;     // [T, K / group]: -(bias of stored bytes) * the sum of q over a group
+  int32_t* start;     // [T, K / group]: -(bias of the format's bytes) * the sum of q over a group
   int64_t k, group;   // 16 or 32: elements of a weight that share a scale
 };
-
-// How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
-enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
 
 struct Matmul {
   Format format;
@@ -133,8 +133,8 @@ struct Kernels {
                     int64_t panel_begin, int64_t panel_end);
   void (*round_rows)(const float* x, int64_t xs, int64_t k, float* out, int64_t os,
                      int64_t row_begin, int64_t row_end);
-  void (*byte_rows)(const float* x, int64_t xs, const ByteRows& out, int64_t row_begin,
-                    int64_t row_end);
+  void (*byte_rows)(Format format, const float* x, int64_t xs, const ByteRows& out,
+                    int64_t row_begin, int64_t row_end);
   void (*matmul)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                  int64_t panel_end);
   // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
@@ -170,6 +170,7 @@ struct Kernels {
   // alone; returns the floating-point operations done. sink [64] keeps them alive.
   int64_t (*peak_f32)(int64_t rounds, float* sink);
   int64_t (*peak_bf16)(int64_t rounds, float* sink);
+  int64_t (*peak_int8)(int64_t rounds, float* sink);
 };
 
 // Null where this build or this processor lacks the instruction set.

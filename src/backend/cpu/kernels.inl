@@ -48,6 +48,7 @@ constexpr Kernels table(const char* isa) {
       .adamw = adamw,
       .peak_f32 = peak_f32,
       .peak_bf16 = peak_bf16,
+      .peak_int8 = peak_int8,
   };
 }
 

@@ -358,4 +358,18 @@ int64_t peak_bf16(int64_t rounds, float* sink) {
 }
 #endif
 
+int64_t peak_int8(int64_t rounds, float* sink) {
+  I16 acc[kPeakChains];
+#pragma GCC unroll 32
+  for (int i = 0; i < kPeakChains; ++i) acc[i] = load_int(sink + i);
+  const I16 w = load_int(sink);
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kPeakChains; ++i) acc[i] = dot4(acc[i], w, static_cast<int32_t>(round));
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < kPeakChains; ++i) store(sink, add(load(sink), to_float(acc[i])));
+  return rounds * kPeakChains * kLanes * 8;
+}
+
 }  // namespace
