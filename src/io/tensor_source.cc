@@ -35,8 +35,12 @@ void copy_to_f32(const TensorInfo& tensor, float* dst) {
       return convert([](uint16_t bits) { return f16_to_f32(bits); });
     case DType::kBF16:
       return convert([](uint16_t bits) { return bf16_to_f32(bits); });
+    case DType::kF8E4M3:
+      for (const std::byte bits : tensor.bytes) *dst++ = f8e4m3_to_f32(static_cast<uint8_t>(bits));
+      return;
     default:
-      throw InputError("tensor " + in_quotes(tensor.name) + ": expected F32, F16 or BF16, found " +
+      throw InputError("tensor " + in_quotes(tensor.name) +
+                       ": expected F32, F16, BF16 or F8_E4M3, found " +
                        std::string(dtype_name(tensor.dtype)));
   }
 }

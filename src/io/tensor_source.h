@@ -25,8 +25,8 @@ struct TensorInfo {
 // "[2, 3]", for messages.
 std::string shape_text(std::span<const int64_t> shape);
 
-// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From F32, F16
-// and BF16; InputError for other types.
+// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From F32, F16,
+// BF16 and F8_E4M3; InputError for other types.
 void copy_to_f32(const TensorInfo& tensor, float* dst);
 
 // Tensors by their Hugging Face names. They point into the mapped files and live as long as this

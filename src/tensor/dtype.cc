@@ -76,4 +76,15 @@ float f16_to_f32(uint16_t bits) {
   return __builtin_bit_cast(float, sign | wide << 23 | mantissa << 13);
 }
 
+float f8e4m3_to_f32(uint8_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x80) << 24;
+  const uint32_t exponent = bits >> 3 & 0xf, mantissa = bits & 7;
+  if ((bits & 0x7f) == 0x7f) return __builtin_bit_cast(float, sign | 0x7fc00000u);
+  if (exponent == 0) {  // zero, or mantissa * 2^-9
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, magnitude) | sign);
+  }
+  return __builtin_bit_cast(float, sign | (exponent + 120) << 23 | mantissa << 20);
+}
+
 }  // namespace r1

@@ -57,4 +57,7 @@ inline uint16_t f32_to_bf16(float value) {
 // IEEE binary16 to binary32: exact.
 float f16_to_f32(uint16_t bits);
 
+// OCP float8 E4M3 (4 bits of exponent, bias 7; no infinities, NaN is 0x7f and 0xff): exact.
+float f8e4m3_to_f32(uint8_t bits);
+
 }  // namespace r1

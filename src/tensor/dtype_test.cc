@@ -82,5 +82,22 @@ TEST(Float16, EveryValue) {
   }
 }
 
+// Every bit pattern against the format's definition: (-1)^s 2^(e - 7) (1 + m / 8), or m 2^-9.
+TEST(DType, F8E4M3IsExact) {
+  for (int bits = 0; bits < 256; ++bits) {
+    const float x = f8e4m3_to_f32(static_cast<uint8_t>(bits));
+    const int exponent = bits >> 3 & 15, mantissa = bits & 7;
+    if (exponent == 15 && mantissa == 7) {
+      EXPECT_TRUE(std::isnan(x));
+      continue;
+    }
+    const double magnitude =
+        exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 7 - 3);
+    EXPECT_EQ(static_cast<double>(std::abs(x)), magnitude) << bits;
+    EXPECT_EQ(std::signbit(x), bits >= 128);
+  }
+  EXPECT_EQ(f8e4m3_to_f32(0x7e), 448.0f);  // the largest
+}
+
 }  // namespace
 }  // namespace r1
