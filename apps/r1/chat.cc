@@ -20,7 +20,7 @@ namespace {
 struct Options {
   CommonOptions common;
   SamplingParams sampling;
-  std::string model, dtype = "f32";
+  std::string model, dtype = "auto";
   int64_t max_new_tokens = 0;
 };
 
@@ -145,7 +145,7 @@ void add_chat(CLI::App& app) {
   c->add_option("MODEL", o->model, kModelHelp);
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest answer; 0: what the context holds")
       ->capture_default_str();
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   add_sampling(*c, o->sampling);
   o->common.add_to(*c);
   c->callback([o] {

@@ -15,7 +15,7 @@ struct Options {
   CommonOptions common;
   RowOptions rows;
   SamplingParams sampling;
-  std::string model, prompt, dtype = "f32";
+  std::string model, prompt, dtype = "auto";
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 256;
   bool special = false;
@@ -119,7 +119,7 @@ void add_generate(CLI::App& app) {
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest completion")->capture_default_str();
   c->add_option("--stop", o->stop, "text that ends a completion")->allow_extra_args(false);
   c->add_flag("--add-special-tokens", o->special, "apply the tokenizer's template to prompts");
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   add_sampling(*c, o->sampling);
   o->common.add_to(*c);
   c->callback([o] { generate(*o); });

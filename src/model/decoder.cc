@@ -84,7 +84,7 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
 
   // Without a backward two buffers take turns as input and output.
   Tensor x = Pass::tensor(memory.kept_, rows, c), spare = Pass::tensor(memory.kept_, rows, c);
-  ops.embed(batch.tokens, model.embedding(), x);
+  model.embed(ops, batch.tokens, x);
   for (int64_t layer = 0; layer < model.config().num_hidden_layers; ++layer) {
     memory.scratch_.reset();
     memory.blocks_.push_back(block_forward(p, layer, x, spare));

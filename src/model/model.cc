@@ -34,14 +34,27 @@ std::vector<Parameter> Model::allocate() {
   for (const Parameter& p : table) floats += keeps_master(p) ? aligned_floats(p.spec.size()) : 0;
   masters_ = Buffer::of_floats(floats);
   bind(table);
-  place(&Linear::packed, packed_);
+  if (!files_) place(&Linear::packed, packed_);
   if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
   make_rope_table();
   return table;
 }
 
 bool Model::keeps_master(const Parameter& p) const {
-  return use_ == Use::kTraining || !std::holds_alternative<Linear*>(p.slot);
+  if (use_ == Use::kTraining) return true;
+  return !std::holds_alternative<Linear*>(p.slot) &&
+         !(files_ && std::holds_alternative<Tensor*>(p.slot));
+}
+
+// Points the weight into the files.
+void Model::map(const Parameter& p) {
+  std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, scales_);
+  if (const auto l = std::get_if<Linear*>(&p.slot)) {
+    (*l)->mapped = std::move(parts);
+    return;
+  }
+  weights_->embedding_rows = parts.at(0);
+  if (config_.tie_word_embeddings) weights_->head.mapped = std::move(parts);
 }
 
 // Points the views into the masters, and gives each matrix its shape.
@@ -119,7 +132,16 @@ void Model::repack(Ops& ops) {
   }
 }
 
-Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Use use) {
+void Model::embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const {
+  if (files_) {
+    ops.embed_mapped(ids, weights_->embedding_rows, out);
+  } else {
+    ops.embed(ids, weights_->embedding, out);
+  }
+}
+
+Model Model::load(const std::filesystem::path& folder, Ops& ops, std::optional<DType> dtype,
+                  Use use) {
   const auto path = folder / "config.json";
   const ModelConfig config =
       parse_model_config(parse_json(read_file(path), path.string()), path.string());
@@ -127,18 +149,24 @@ Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Us
 }
 
 Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource> files, Ops& ops,
-                  DType dtype, Use use) {
+                  std::optional<DType> dtype, Use use) {
+  R1_CHECK(dtype || use == Use::kInference);
   // Before anything large is allocated: the files must hold what the config promises.
   for (const ParameterSpec& p : parameter_specs(config)) {
     for (const auto& part : p.parts) part_tensor(*files, p, part);
   }
-  Model m(config, dtype, use);
+  Model m(config, dtype.value_or(DType::kF32), use);
+  if (!dtype) m.files_ = files;
   const std::vector<Parameter> table = m.allocate();
   float* next = m.masters_.floats();
   for (const Parameter& p : table) {
     if (m.keeps_master(p)) {
       read_parameter(*files, p.spec, next);
       next += aligned_floats(p.spec.size());
+      continue;
+    }
+    if (m.files_) {
+      m.map(p);
       continue;
     }
     Buffer values = Buffer::of_floats(p.spec.size());
@@ -196,6 +224,14 @@ void Model::save(const std::filesystem::path& folder) const {
   Json generation = {{"do_sample", true}, {"temperature", 1.0}};
   if (!config_.eos_token_ids.empty()) generation["eos_token_id"] = config_.eos_token_ids;
   write_file_atomic(folder / "generation_config.json", generation.dump(2) + "\n");
+}
+
+int64_t Model::mapped_bytes() const {
+  int64_t bytes = 0;
+  auto add = [&](const MappedWeight& w) { bytes += w.data ? w.n * w.row_bytes() : 0; };
+  for (const Linear* l : linears_) std::ranges::for_each(l->mapped, add);
+  if (!config_.tie_word_embeddings) add(weights_->embedding_rows);  // else among the linears
+  return bytes;
 }
 
 int64_t Model::weight_bytes() const {

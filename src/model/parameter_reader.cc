@@ -3,11 +3,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tensor/quant.h"
 
 namespace r1 {
 namespace {
 
-constexpr int64_t kScaleBlock = 128;
+constexpr int64_t kScaleBlock = MappedWeight::kScaleBlock;
 
 int64_t scale_blocks(int64_t n) {
   return (n + kScaleBlock - 1) / kScaleBlock;
@@ -52,13 +53,21 @@ const TensorInfo& part_tensor(const TensorSource& files, const ParameterSpec& sp
   const TensorInfo& t = find_tensor(
       files, part.name,
       spec.vector ? std::vector<int64_t>{part.rows} : std::vector<int64_t>{part.rows, spec.cols});
-  if (t.dtype == DType::kF8E4M3 && !spec.vector) {
-    scales_of(files, spec, part);
-  } else if (t.dtype != DType::kF32 && t.dtype != DType::kF16 && t.dtype != DType::kBF16) {
+  const bool plain = t.dtype == DType::kF32 || t.dtype == DType::kF16 || t.dtype == DType::kBF16;
+  const bool blocks = dtype_block(t.dtype) > 1 && can_dequantize(t.dtype) && !spec.vector;
+  const bool float8 = t.dtype == DType::kF8E4M3 && !spec.vector;
+  if (!plain && !blocks && !float8) {
     throw InputError(files.where() + ": tensor '" + part.name + "' has dtype " +
-                     std::string(dtype_name(t.dtype)) + ", expected F32, F16, BF16 or, with " +
-                     part.name + "_scale_inv, F8_E4M3");
+                     std::string(dtype_name(t.dtype)) + ", expected " +
+                     (spec.vector ? "F32, F16 or BF16" : dequantizable_names()));
   }
+  if (spec.cols % dtype_block(t.dtype) != 0) {
+    throw InputError(files.where() + ": tensor '" + part.name + "' has rows of " +
+                     std::to_string(spec.cols) + " elements, expected whole blocks of " +
+                     std::to_string(dtype_block(t.dtype)) + " for " +
+                     std::string(dtype_name(t.dtype)));
+  }
+  if (float8) scales_of(files, spec, part);
   return t;
 }
 
@@ -71,6 +80,21 @@ void read_parameter(const TensorSource& files, const ParameterSpec& spec, float*
     }
     out += part.rows * spec.cols;
   }
+}
+
+std::vector<MappedWeight> map_parameter(const TensorSource& files, const ParameterSpec& spec,
+                                        std::vector<Buffer>& scales) {
+  std::vector<MappedWeight> parts;
+  for (const auto& part : spec.parts) {
+    const TensorInfo& t = part_tensor(files, spec, part);
+    parts.push_back({t.dtype, part.rows, spec.cols, t.bytes.data()});
+    if (t.dtype != DType::kF8E4M3) continue;
+    const TensorInfo& factors = scales_of(files, spec, part);
+    scales.push_back(Buffer::of_floats(factors.elements()));
+    copy_to_f32(factors, scales.back().floats());
+    parts.back().scales = scales.back().floats();
+  }
+  return parts;
 }
 
 }  // namespace r1

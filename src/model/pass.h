@@ -29,9 +29,7 @@ struct Pass {
   // One layer's pages for gradients, all zeros, as many as the batch refers to.
   KvLayer zero_pages(const KvLayer& like);
 
-  void product(ConstTensor x, const Linear& w, Tensor out) {
-    ops.matmul(x, w.packed, w.bias, false, out);
-  }
+  void product(ConstTensor x, const Linear& w, Tensor out) { w.multiply(ops, x, out); }
   // Writes the gradient of a product's input, and adds those of its weight and bias.
   void product_backward(ConstTensor dout, ConstTensor x, const Linear& w, Gradients& g, Tensor dx) {
     ops.matmul_backward_weight(dout, x, g.of(w.master));

@@ -17,11 +17,22 @@
 namespace r1 {
 
 // A matrix [N, K] of a product. `master` is the float32 original (empty in a model opened for
-// inference); `packed` is what forward reads, `transposed` what backward reads (empty likewise).
+// inference); forward reads `mapped`, the tensors of the file that are stacked in it, where the
+// model was opened in place, else `packed`; backward reads `transposed`. n and k of `packed` always
+// hold.
 struct Linear {
   Tensor master;
   const float* bias = nullptr;
+  std::vector<MappedWeight> mapped;
   PackedWeight packed, transposed;
+
+  void multiply(Ops& ops, ConstTensor x, Tensor out) const {
+    if (mapped.empty()) {
+      ops.matmul(x, packed, bias, false, out);
+    } else {
+      ops.matmul_mapped(x, mapped, bias, false, out);
+    }
+  }
 };
 
 // Grouped-query attention (attention_gqa.h).
@@ -47,7 +58,8 @@ struct Block {
 };
 
 struct Weights {
-  Tensor embedding;  // [V, C]
+  Tensor embedding;             // [V, C]; empty where the model was opened in place, which reads
+  MappedWeight embedding_rows;  // the file's
   std::vector<Block> blocks;
   std::span<float> final_norm;
   Linear head;  // [V, C]; its master is the embedding's where tied
