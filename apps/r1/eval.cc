@@ -13,7 +13,7 @@ namespace {
 struct Options {
   CommonOptions common;
   SamplingOptions sampling;
-  std::string model, task, dtype = "f32", completions;
+  std::string model, task, dtype = "auto", completions;
   int64_t n = 1, problems = 200, max_new_tokens = 400;
 };
 
@@ -133,7 +133,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::Range(1, 1000000));
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest completion")->capture_default_str();
   c->add_option("--completions", o->completions, "file for the completions with their rewards");
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { eval(*o); });
