@@ -289,13 +289,12 @@ const TensorInfo* SafeTensors::find(std::string_view name) const {
   return it == by_name_.end() ? nullptr : &tensors_[it->second];
 }
 
-void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const TensorOut*> order;
-  for (const TensorOut& tensor : tensors) order.push_back(&tensor);
+SafeTensorsWriter::SafeTensorsWriter(const fs::path& path, std::vector<TensorSpec> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path), tensors_(std::move(tensors)) {
   // DType's values ascend with alignment as the reference's do.
-  std::sort(order.begin(), order.end(), [](const TensorOut* a, const TensorOut* b) {
-    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+  std::sort(tensors_.begin(), tensors_.end(), [](const TensorSpec& a, const TensorSpec& b) {
+    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
   });
   const auto text_of = [](const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -303,26 +302,46 @@ void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
   // Put together by hand, because the order of the tensors is part of the format.
   std::string text = "{";
   if (!metadata.empty()) text += text_of(kMetadata) + ":" + text_of(metadata) + ",";
-  uint64_t offset = 0;
   std::set<std::string_view> names = {kMetadata};
-  for (const TensorOut* tensor : order) {
-    const uint64_t end = offset + tensor->bytes.size();
-    R1_CHECK(byte_size(tensor->dtype, tensor->shape) == tensor->bytes.size());
-    R1_CHECK(!tensor->name.empty() && names.insert(tensor->name).second);
-    text += text_of(tensor->name) + ":{\"dtype\":" + text_of(dtype_name(tensor->dtype)) +
-            ",\"shape\":" + text_of(tensor->shape) + ",\"data_offsets\":" + text_of({offset, end}) +
-            "},";
-    offset = end;
+  for (const TensorSpec& tensor : tensors_) {
+    const auto size = byte_size(tensor.dtype, tensor.shape);
+    R1_CHECK(size && !tensor.name.empty() && names.insert(tensor.name).second);
+    text += text_of(tensor.name) + ":{\"dtype\":" + text_of(dtype_name(tensor.dtype)) +
+            ",\"shape\":" + text_of(tensor.shape) +
+            ",\"data_offsets\":" + text_of({left_, left_ + *size}) + "},";
+    left_ += *size;
   }
   if (text.back() == ',') text.pop_back();
   text += '}';
   text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
   const uint64_t length = text.size();
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(text);
-  for (const TensorOut* tensor : order) file.write(tensor->bytes);
-  file.commit();
+  file_.write(std::as_bytes(std::span(&length, 1)));
+  file_.write(text);
+}
+
+void SafeTensorsWriter::write(std::span<const std::byte> bytes) {
+  R1_CHECK(bytes.size() <= left_);
+  file_.write(bytes);
+  left_ -= bytes.size();
+}
+
+void SafeTensorsWriter::commit() {
+  R1_CHECK(left_ == 0);
+  file_.commit();
+}
+
+void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  std::map<std::string_view, const TensorOut*> by_name;
+  for (const TensorOut& tensor : tensors) {
+    R1_CHECK(byte_size(tensor.dtype, tensor.shape) == tensor.bytes.size());
+    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
+    by_name[tensor.name] = &tensor;
+  }
+  SafeTensorsWriter writer(path, std::move(specs), metadata);
+  for (const TensorSpec& spec : writer.order()) writer.write(by_name.at(spec.name)->bytes);
+  writer.commit();
 }
 
 }  // namespace r1

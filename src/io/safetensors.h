@@ -54,9 +54,29 @@ struct TensorOut {
   std::span<const std::byte> bytes;  // dtype_size * product of shape
 };
 
-// Writes and atomically replaces a file, in the layout of the reference implementation: tensors by
-// decreasing alignment of their type, then by name, so that the same tensors give the same bytes.
-// Names must differ. JobError on failure, and the file that was there stays.
+// Writes a file tensor by tensor, so that it may be larger than memory, and replaces the old one
+// when it is whole. The layout is the reference implementation's: tensors by decreasing alignment
+// of their type, then by name, so that the same tensors give the same bytes. JobError on failure,
+// and the file that was there stays.
+class SafeTensorsWriter {
+ public:
+  // Names must differ.
+  SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  // The order in which the tensors' bytes are to be written.
+  const std::vector<TensorSpec>& order() const { return tensors_; }
+  // More of their bytes, in pieces of any size.
+  void write(std::span<const std::byte> bytes);
+  // Last, when all bytes are written.
+  void commit();
+
+ private:
+  AtomicFile file_;
+  std::vector<TensorSpec> tensors_;
+  uint64_t left_ = 0;  // bytes that are still to come
+};
+
+// The same at once.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorOut> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
