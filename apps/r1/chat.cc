@@ -62,7 +62,7 @@ class Chat {
   void run() {
     const bool terminal = ::isatty(STDIN_FILENO) == 1;
     if (terminal) {
-      say("%s  (/again: another try, /quit)\n", model_.folder.c_str());
+      say("%s  (/again: another try, /quit)\n", model_.files.path.c_str());
       if (countdown_)
         say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
     }

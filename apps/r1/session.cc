@@ -15,10 +15,11 @@ void CommonOptions::add_to(CLI::App& command) {
 }
 
 OpenModel open_model(const std::string& name, DType dtype, Model::Use use, Ops& ops) {
-  const std::filesystem::path folder = resolve_model(name);
-  TokenizerFiles files = tokenizer_files(folder.string());
-  Tokenizer tokenizer = parse_tokenizer(files, (folder / "tokenizer.json").string());
-  return {folder, std::move(files), std::move(tokenizer), Model::load(folder, ops, dtype, use)};
+  ModelFiles files = open_model_files(resolve_model(name));
+  Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  Model model = Model::load(files.config, files.tensors, ops, dtype, use);
+  files.tensors.reset();  // the model has what it needs of them
+  return {std::move(files), std::move(tokenizer), std::move(model)};
 }
 
 void add_sampling(CLI::App& c, SamplingParams& s) {

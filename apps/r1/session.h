@@ -38,8 +38,7 @@ class Machine {
 };
 
 struct OpenModel {
-  std::filesystem::path folder;
-  TokenizerFiles files;
+  ModelFiles files;
   Tokenizer tokenizer;
   Model model;
 };
@@ -49,8 +48,8 @@ OpenModel open_model(const std::string& name, DType dtype, Model::Use use, Ops& 
 
 // What CLI11 shows for every MODEL argument.
 inline constexpr const char* kModelHelp =
-    "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
-    "shipped model";
+    "a Hugging Face folder, a GGUF file, a run folder, or a name in the Hugging Face cache; none "
+    "means the shipped model";
 
 // --temperature, --top-k, --top-p, --min-p.
 void add_sampling(CLI::App& command, SamplingParams& sampling);
@@ -61,6 +60,7 @@ DType parse_dtype_option(const std::string& name);
 // Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
