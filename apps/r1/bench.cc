@@ -1,4 +1,5 @@
 // r1 bench: each op's speed against the machine's limits. It is checked against ref first.
+#include <cctype>
 #include <cstdio>
 
 #include "backend/ref/ref_ops.h"
@@ -23,7 +24,9 @@ struct Row {
 };
 
 std::string lower_dtype(DType dtype) {
-  return dtype == DType::kBF16 ? "bf16" : "f32";
+  std::string name(dtype_name(dtype));
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 std::string time_text(double seconds) {
@@ -59,6 +62,8 @@ OrderedJson roof_json(const Roof& r) {
           {"flops_f32", r.f32},
           {"core_flops_bf16", r.core_bf16},
           {"flops_bf16", r.bf16},
+          {"core_ops_int8", r.core_int8},
+          {"ops_int8", r.int8},
           {"read_bytes_per_second", r.read},
           {"copy_bytes_per_second", r.copy},
           {"update_bytes_per_second", r.update}};
@@ -92,6 +97,8 @@ void print_roof(const Roof& r) {
               r.core_f32 / 1e9);
   std::printf("  multiply-add, bf16  %8.1f GFLOP/s  (%.1f on one thread)\n", r.bf16 / 1e9,
               r.core_bf16 / 1e9);
+  std::printf("  multiply-add, int8  %8.1f GOP/s    (%.1f on one thread)\n", r.int8 / 1e9,
+              r.core_int8 / 1e9);
   std::printf("  memory, read        %8.1f GB/s\n", r.read / 1e9);
   std::printf("  memory, copy        %8.1f GB/s\n", r.copy / 1e9);
   std::printf("  memory, in place    %8.1f GB/s\n\n", r.update / 1e9);

@@ -68,6 +68,9 @@ TEST_P(Conformance, RunsWhatWasAskedFor) {
 TEST_P(Conformance, Products) {
   compare(product_cases());
 }
+TEST_P(Conformance, MappedProducts) {
+  compare(mapped_cases());
+}
 TEST_P(Conformance, Rows) {
   compare(row_cases());
 }

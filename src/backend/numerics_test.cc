@@ -10,7 +10,7 @@ namespace {
 
 std::vector<Case> all_cases() {
   std::vector<Case> all = product_cases();
-  for (auto* list : {&row_cases, &attention_cases, &loss_cases}) {
+  for (auto* list : {&mapped_cases, &row_cases, &attention_cases, &loss_cases}) {
     for (Case& c : list()) all.push_back(std::move(c));
   }
   return all;

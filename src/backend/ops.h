@@ -16,6 +16,7 @@
 // otherwise. Views are non-owning; a backend keeps no pointer after the call. One caller at a time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -40,6 +41,30 @@ struct PackedWeight {
     return panels(n) * kLanes * (dtype == DType::kBF16 ? (k + 1) / 2 * 2 * 2 : k * 4);
   }
 };
+
+// A weight matrix [N, K] where it lies in a file: rows of dtype_bytes(dtype, K) bytes one after
+// another, not necessarily aligned. It is read in place and gives the bits that the packed matrix
+// of the same type gives.
+//   kF32, kF16, kF8E4M3 (times scales): the values, exactly, in float32 products
+//   kBF16: as packed
+//   kQ8_0, kQ4_0, kQ4_K, kQ6_K: the input rows are rounded too, to whole numbers q in [-127, 127]
+//   times max |x| / 127 over 32 elements. Sums of products of whole numbers over the elements that
+//   share a scale (32; 16 in Q6_K) are exact; acc = fma(float(sum), weight's scale * row's scale,
+//   acc) group by group in order, each followed by acc = fma(-minimum, row's scale * sum of q, acc)
+//   in Q4_K. So all instruction sets give the same bits.
+struct MappedWeight {
+  DType dtype = DType::kF32;
+  int64_t n = 0, k = 0;  // k is a whole number of the type's blocks
+  const std::byte* data = nullptr;
+  // kF8E4M3: a factor for each 128 x 128 (DeepSeek-V3, section 3.3), [N / 128][K / 128] rounded up.
+  const float* scales = nullptr;
+  static constexpr int64_t kScaleBlock = 128;
+
+  int64_t row_bytes() const { return static_cast<int64_t>(dtype_bytes(dtype, k)); }
+};
+
+// Row n of the matrix as floats, scales included: out[k].
+void dequantize_row(const MappedWeight& w, int64_t n, float* out);
 
 // One layer's pages of keys and values (or of their gradients). A page holds kPageSize consecutive
 // positions of one sequence, keys transposed so that a query meets 16 keys in one vector:
@@ -86,7 +111,7 @@ class Ops {
   virtual ~Ops() = default;
   virtual const char* name() const = 0;  // "ref", "cpu"
   virtual const char* isa()
-      const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512bf16", "neon"
+      const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
   virtual int threads() const = 0;
 
   // --- weights ---
@@ -99,6 +124,9 @@ class Ops {
   // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.
   virtual void matmul(ConstTensor x_TK, const PackedWeight& w_NK, const float* bias, bool add,
                       Tensor out_TN) = 0;
+  // The same with a weight whose rows are those of `parts`, one part after another.
+  virtual void matmul_mapped(ConstTensor x_TK, std::span<const MappedWeight> parts,
+                             const float* bias, bool add, Tensor out_TN) = 0;
   // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of
   // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
   virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, Tensor dw_NK) = 0;
@@ -108,6 +136,8 @@ class Ops {
   // --- rows ---
   // out[t] = table[ids[t]]
   virtual void embed(std::span<const int32_t> ids, ConstTensor table_VC, Tensor out_TC) = 0;
+  virtual void embed_mapped(std::span<const int32_t> ids, const MappedWeight& table_VC,
+                            Tensor out_TC) = 0;
   // dtable[ids[t]] += dout[t], rows in order
   virtual void embed_backward(std::span<const int32_t> ids, ConstTensor dout_TC,
                               Tensor dtable_VC) = 0;

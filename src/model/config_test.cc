@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "model/weights.h"
 
 namespace r1 {
 namespace {
@@ -142,17 +143,20 @@ TEST(ModelConfig, FieldsThatMayBeMissing) {
 
 TEST(ModelConfig, RefusesMathematicsItLacks) {
   for (const char* text : kAll) {
-    const Json yarn = {{"type", "yarn"}, {"factor", 4.0}};
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", yarn), "'rope_scaling.type'"));
-    const Json llama3 = {{"rope_type", "llama3"}, {"factor", 32.0}, {"low_freq_factor", 1.0}};
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", llama3), "'rope_scaling.rope_type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", {{"factor", 2.0}}), "'rope_scaling.factor'"));
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", "linear"), "'rope_scaling'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", llama3), "'rope_parameters.rope_type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", yarn), "'rope_parameters.type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", 3), "'rope_parameters'"));
-    const Json partial = {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}};
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", partial), "partial_rotary_factor"));
+    for (const char* field : {"rope_scaling", "rope_parameters"}) {
+      const auto refuses = [&](const Json& value, const std::string& what) {
+        const std::string error = error_with(text, field, value);
+        EXPECT_TRUE(has(error, field) && has(error, what)) << error;
+      };
+      refuses({{"type", "dynamic"}, {"factor", 4.0}}, "\"dynamic\"");
+      refuses({{"rope_type", "longrope"}, {"factor", 32.0}}, "'rope_type'");
+      refuses({{"factor", 2.0}}, "'factor'");
+      refuses("linear", "object");
+      refuses({{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor");
+      refuses({{"rope_type", "yarn"}, {"factor", 0.5}}, "'factor'");
+      refuses({{"rope_type", "llama3"}, {"factor", 8.0}, {"high_freq_factor", 1.0}},
+              "high_freq_factor");
+    }
     const Json by_layer = {{"full_attention", {{"rope_theta", 1e4}}}};
     EXPECT_TRUE(has(error_with(text, "rope_parameters", by_layer), "full_attention"));
     EXPECT_TRUE(has(error_with(text, "partial_rotary_factor", 0.25), "partial_rotary_factor"));

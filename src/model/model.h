@@ -10,28 +10,10 @@
 
 #include "backend/ops.h"
 #include "io/tensor_source.h"
-#include "model/config.h"
+#include "model/weights.h"
 #include "tensor/buffer.h"
 
 namespace r1 {
-
-// A matrix [N, K] of a product. `master` is the float32 original (empty in a model opened for
-// inference); `packed` is what forward reads, `transposed` what backward reads (empty likewise).
-struct Linear {
-  Tensor master;
-  const float* bias = nullptr;
-  PackedWeight packed, transposed;
-};
-
-struct Block {
-  std::span<float> attention_norm;
-  Linear qkv;                       // rows: q, k, v
-  std::span<float> q_norm, k_norm;  // empty but for Qwen3
-  Linear attention_out;
-  std::span<float> mlp_norm;
-  Linear gate_up;  // rows: gate, up
-  Linear down;
-};
 
 class Model {
  public:
@@ -58,11 +40,12 @@ class Model {
   DType dtype() const { return dtype_; }
   Use use() const { return use_; }
 
-  ConstTensor embedding() const { return embedding_; }  // [V, C]
-  const std::vector<Block>& blocks() const { return blocks_; }
-  std::span<const float> final_norm() const { return final_norm_; }
-  const Linear& head() const { return head_; }  // [V, C]; its master is the embedding's where tied
-  ConstTensor cos_sin() const { return {cos_sin_.floats(), max_positions(), config_.head_dim}; }
+  ConstTensor embedding() const { return weights_->embedding; }  // [V, C]
+  const std::vector<Block>& blocks() const { return weights_->blocks; }
+  std::span<const float> final_norm() const { return weights_->final_norm; }
+  const Linear& head() const { return weights_->head; }  // [V, C]
+  // A row of rope_dim() a position: cosines, then sines.
+  ConstTensor cos_sin() const { return {cos_sin_.floats(), max_positions(), config_.rope_dim()}; }
   // Longest sequence it can run.
   int64_t max_positions() const { return max_positions_; }
 
@@ -85,11 +68,15 @@ class Model {
   int64_t weight_bytes() const;
 
  private:
-  Model() = default;
-  void allocate();
-  void bind_parameters(float* base, bool matrices);
+  Model(const ModelConfig& config, DType dtype, Use use)
+      : config_(config), dtype_(dtype), use_(use) {}
+  // Makes the weights and their memory, which is the caller's to fill.
+  std::vector<Parameter> allocate();
+  // Whether float32 values of it are held: all in training, the embedding and vectors in inference.
+  bool keeps_master(const Parameter& p) const;
+  void bind(const std::vector<Parameter>& table);
+  void place(PackedWeight Linear::*which, Buffer& memory);
   void make_rope_table();
-  void each_linear(auto&& f);
 
   ModelConfig config_;
   DType dtype_ = DType::kF32;
@@ -97,10 +84,8 @@ class Model {
   int64_t max_positions_ = 0;
   Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
   Buffer packed_, transposed_, cos_sin_;
-  Tensor embedding_;
-  std::vector<Block> blocks_;
-  std::span<float> final_norm_;
-  Linear head_;
+  std::unique_ptr<Weights> weights_;  // stays where it is when the model moves
+  std::vector<Linear*> linears_;      // its matrices
 };
 
 // One float of gradient for each master, in the same order.

@@ -39,8 +39,20 @@ void CpuOps::pack_any(ConstTensor w, bool transpose, PackedWeight packed) {
 
 void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
   R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
-  Matmul m{x.data, x.stride, w.data, w.n, w.k, bias, add, out.data, out.stride};
   const bool bf16 = w.dtype == DType::kBF16;
+  Matmul m{.format = bf16 ? Format::kPackedBf16 : Format::kPackedF32,
+           .x = x.data,
+           .xs = x.stride,
+           .bytes = {},
+           .w = static_cast<const uint8_t*>(w.data),
+           .row_bytes = 0,
+           .scales = nullptr,
+           .n = w.n,
+           .k = w.k,
+           .bias = bias,
+           .add = add,
+           .out = out.data,
+           .os = out.stride};
   if (bf16) {
     m.xs = (w.k + 1) / 2 * 2;
     float* rounded = scratch(x.rows * m.xs);
@@ -59,9 +71,8 @@ void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, boo
   const int64_t panel_blocks = (panels + panel_step - 1) / panel_step;
   pool_.run(row_blocks * panel_blocks, [&](int64_t i) {
     const int64_t row = i / panel_blocks * row_step, panel = i % panel_blocks * panel_step;
-    const int64_t row_end = std::min(x.rows, row + row_step);
-    const int64_t panel_end = std::min(panels, panel + panel_step);
-    (bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32)(m, row, row_end, panel, panel_end);
+    kernels_.matmul(m, row, std::min(x.rows, row + row_step), panel,
+                    std::min(panels, panel + panel_step));
   });
 }
 

@@ -9,16 +9,38 @@
 
 namespace r1::cpu {
 
+// How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
+enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
+
+// Rows of a product's input as whole numbers, for one block format: x[t, k] ~ scale[t, k / 32]
+// q[t, k]. What is needed of their sums is kept beside them.
+struct ByteRows {
+  int8_t* q;          // [T, K], in [-127, 127]
+  float* scale;       // [T, K / 32]
+  float* scaled_sum;  // [T, K / 32]: scale * the sum of q
+  int32_t* start;     // [T, K / group]: -(bias of the format's bytes) * the sum of q over a group
+  int64_t k, group;   // 16 or 32: elements of a weight that share a scale
+};
+
 struct Matmul {
-  const float* x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote
+  Format format;
+  const float*
+      x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote; null for block formats
   int64_t xs;
-  const void* w;  // packed panels
+  ByteRows bytes;  // for block formats: what byte_rows wrote
+  const uint8_t* w;
+  int64_t row_bytes;    // of rows
+  const float* scales;  // kF8: [N / 128, K / 128], both rounded up
   int64_t n, k;
   const float* bias;
   bool add;
   float* out;
   int64_t os;
 };
+
+constexpr int kScaleBlock = 128;  // rows and columns of a kF8 matrix that share a scale
+// Rows that one matmul call takes of a mapped weight.
+constexpr int kMappedRows = 192;
 
 struct MatmulWeight {
   const float* dout;  // [T, N]
@@ -111,10 +133,10 @@ struct Kernels {
                     int64_t panel_begin, int64_t panel_end);
   void (*round_rows)(const float* x, int64_t xs, int64_t k, float* out, int64_t os,
                      int64_t row_begin, int64_t row_end);
-  void (*matmul_f32)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-                     int64_t panel_end);
-  void (*matmul_bf16)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-                      int64_t panel_end);
+  void (*byte_rows)(Format format, const float* x, int64_t xs, const ByteRows& out,
+                    int64_t row_begin, int64_t row_end);
+  void (*matmul)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                 int64_t panel_end);
   // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
   void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                         int64_t panel_end);
@@ -148,12 +170,14 @@ struct Kernels {
   // alone; returns the floating-point operations done. sink [64] keeps them alive.
   int64_t (*peak_f32)(int64_t rounds, float* sink);
   int64_t (*peak_bf16)(int64_t rounds, float* sink);
+  int64_t (*peak_int8)(int64_t rounds, float* sink);
 };
 
 // Null where this build or this processor lacks the instruction set.
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* avx512vnni_kernels();
 const Kernels* avx512bf16_kernels();
 const Kernels* neon_kernels();
 

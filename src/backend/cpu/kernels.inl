@@ -12,8 +12,10 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 
 #include "backend/cpu/math.inl"
 
+// What the kernels below stand on comes first.
 #include "backend/cpu/attention.inl"
 #include "backend/cpu/products.inl"
+#include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"
 
 namespace {
@@ -25,8 +27,8 @@ constexpr Kernels table(const char* isa) {
       .pack_f32 = pack_f32,
       .pack_bf16 = pack_bf16,
       .round_rows = round_rows,
-      .matmul_f32 = product<false>,
-      .matmul_bf16 = product<true>,
+      .byte_rows = byte_rows,
+      .matmul = matmul,
       .matmul_weight = matmul_weight,
       .column_sums = column_sums,
       .add = add_rows,
@@ -46,6 +48,7 @@ constexpr Kernels table(const char* isa) {
       .adamw = adamw,
       .peak_f32 = peak_f32,
       .peak_bf16 = peak_bf16,
+      .peak_int8 = peak_int8,
   };
 }
 

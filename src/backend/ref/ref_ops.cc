@@ -1,5 +1,6 @@
 #include "backend/ref/ref_ops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -18,6 +19,19 @@ int64_t size_of(std::span<const int32_t> span) {
 
 float round_to_bf16(float x) {
   return bf16_to_f32(f32_to_bf16(x));
+}
+
+// x ~ scale q,  scale = max |x| / 127 over 32 elements,  q the nearest whole number, ties to even.
+void round_to_bytes(float* row, int64_t count) {
+  constexpr int64_t kGroup = 32;
+  for (int64_t begin = 0; begin < count; begin += kGroup) {
+    float top = 0;
+    for (int64_t i = begin; i < begin + kGroup; ++i) top = std::max(top, std::fabs(row[i]));
+    const bool tiny = top <= 1e-30f;
+    for (int64_t i = begin; i < begin + kGroup; ++i) {
+      row[i] = tiny ? 0.0f : top / 127.0f * std::nearbyint(row[i] * (127.0f / top));
+    }
+  }
 }
 
 // Where element (n, k) is among the elements of packed.data.
@@ -85,6 +99,30 @@ void RefOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, boo
       x, [&](int64_t n, int64_t k) { return packed_at(w, n, k); }, bias, add, out);
 }
 
+// The input is what its rounding leaves of it, the weights are their values.
+void RefOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                           bool add, Tensor out) {
+  int64_t column = 0;
+  for (const MappedWeight& w : parts) {
+    R1_CHECK(x.cols == w.k);
+    std::vector<float> rows(static_cast<size_t>(x.rows * x.cols)),
+        weights(static_cast<size_t>(w.n * w.k));
+    for (int64_t t = 0; t < x.rows; ++t) {
+      float* row = rows.data() + t * x.cols;
+      std::copy_n(x.row(t), x.cols, row);
+      if (w.dtype == DType::kBF16) std::transform(row, row + x.cols, row, round_to_bf16);
+      if (dtype_block(w.dtype) > 1) round_to_bytes(row, x.cols);
+    }
+    for (int64_t n = 0; n < w.n; ++n) dequantize_row(w, n, weights.data() + n * w.k);
+    ref::matmul<float>(
+        ConstTensor(rows.data(), x.rows, x.cols),
+        [&](int64_t n, int64_t k) { return weights[static_cast<size_t>(n * w.k + k)]; },
+        bias ? bias + column : nullptr, add, out.slice_cols(column, w.n));
+    column += w.n;
+  }
+  R1_CHECK(column == out.cols);
+}
+
 void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
   ref::matmul_backward_weight<float>(dout, x, dw);
@@ -96,6 +134,13 @@ void RefOps::matmul_backward_bias(ConstTensor dout, float* dbias) {
 
 void RefOps::embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) {
   gather_rows(table, ids, out);
+}
+
+void RefOps::embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) {
+  R1_CHECK(out.rows == size_of(ids) && out.cols == table.k);
+  for (int64_t t = 0; t < out.rows; ++t) {
+    dequantize_row(table, ids[static_cast<size_t>(t)], out.row(t));
+  }
 }
 
 void RefOps::embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) {

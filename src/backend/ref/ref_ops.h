@@ -18,10 +18,13 @@ class RefOps : public Ops {
   void pack_transposed(ConstTensor w, PackedWeight packed) override;
   void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
               Tensor out) override;
+  void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                     bool add, Tensor out) override;
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
 
   void embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) override;
+  void embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) override;
   void embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) override;
   void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) override;
   void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) override;
