@@ -73,6 +73,7 @@ class Gguf {
   // File by file, by offset.
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find(std::string_view name) const;
+  size_t file_count() const { return files_.size(); }
 
  private:
   Gguf() = default;

@@ -226,7 +226,19 @@ std::map<std::string, std::string> parse_weight_map(const fs::path& path) {
 
 SafeTensors SafeTensors::open(const fs::path& folder_or_file) {
   SafeTensors result;
-  result.where_ = folder_or_file.string();
+  result.open_any(folder_or_file, nullptr);
+  return result;
+}
+
+SafeTensors SafeTensors::open_present(const fs::path& folder_or_file,
+                                      std::vector<std::string>& missing) {
+  SafeTensors result;
+  result.open_any(folder_or_file, &missing);
+  return result;
+}
+
+void SafeTensors::open_any(const fs::path& folder_or_file, std::vector<std::string>* missing) {
+  where_ = folder_or_file.string();
   std::error_code ignored;
   fs::path path = folder_or_file;
   if (fs::is_directory(path, ignored)) {
@@ -238,12 +250,11 @@ SafeTensors SafeTensors::open(const fs::path& folder_or_file) {
     }
   }
   if (path.extension() == ".json") {
-    result.open_index(path);
+    open_index(path, missing);
   } else {
-    result.open_file(path);
+    open_file(path);
   }
-  result.build_index();
-  return result;
+  build_index();
 }
 
 void SafeTensors::open_file(const fs::path& path) {
@@ -253,14 +264,19 @@ void SafeTensors::open_file(const fs::path& path) {
 }
 
 // The index decides: a tensor that a shard holds without being listed for it is left out.
-void SafeTensors::open_index(const fs::path& path) {
-  const std::map<std::string, std::string> shard_of = parse_weight_map(path);
+void SafeTensors::open_index(const fs::path& path, std::vector<std::string>* missing) {
+  std::map<std::string, std::string> shard_of = parse_weight_map(path);
   std::set<std::string> shards;
   for (const auto& [name, shard] : shard_of) shards.insert(shard);
   for (const std::string& shard : shards) {
     const fs::path file = path.parent_path() / shard;
     std::error_code ignored;
     if (!fs::exists(file, ignored)) {
+      if (missing) {
+        missing->push_back(shard);
+        std::erase_if(shard_of, [&](const auto& entry) { return entry.second == shard; });
+        continue;
+      }
       Where{path}.fail("expected the shard " + in_quotes(shard) + " beside it, found none");
     }
     Contents contents = parse_file(files_.emplace_back(file));

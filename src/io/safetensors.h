@@ -26,6 +26,10 @@ class SafeTensors : public TensorSource {
   // A *.safetensors file, an index (*.json), or a folder with model.safetensors or
   // model.safetensors.index.json (in this order, as transformers has it).
   static SafeTensors open(const std::filesystem::path& folder_or_file);
+  // The same of a model that is being copied: shards that are not there are named in `missing`, and
+  // their tensors are left out.
+  static SafeTensors open_present(const std::filesystem::path& folder_or_file,
+                                  std::vector<std::string>& missing);
 
   const std::string& where() const override { return where_; }
   const TensorInfo* find(std::string_view name) const override;
@@ -33,11 +37,13 @@ class SafeTensors : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   // The headers' __metadata__; of a key in several shards the first shard's.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  size_t file_count() const { return files_.size(); }
 
  private:
   SafeTensors() = default;
   void open_file(const std::filesystem::path& path);
-  void open_index(const std::filesystem::path& path);
+  void open_any(const std::filesystem::path& folder_or_file, std::vector<std::string>* missing);
+  void open_index(const std::filesystem::path& path, std::vector<std::string>* missing);
   void build_index();
 
   std::string where_;

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <iterator>
-#include <numbers>
 
 #include "base/error.h"
 #include "model/gguf_model.h"
@@ -24,7 +22,12 @@ constexpr ArchitectureRow kArchitectures[] = {
     {"qwen2", "Qwen2ForCausalLM", "qwen2"},
     {"qwen3", "Qwen3ForCausalLM", "qwen3"},
     {"qwen3moe", "Qwen3MoeForCausalLM", "qwen3_moe"},
+    {"deepseek2", "DeepseekV3ForCausalLM", "deepseek_v3"},
+    {"deepseek2", "DeepseekV2ForCausalLM", "deepseek_v2"},
 };
+
+// Which architectures a key is of.
+enum class Of { kAll, kDense, kQwenExperts, kDeepSeek };
 
 // Behind the architecture's name and a point.
 struct KeyRow {
@@ -32,6 +35,7 @@ struct KeyRow {
   const char* hugging_face;
   GgufType type = GgufType::kU32;
   bool required = true;  // of a GGUF file
+  Of of = Of::kAll;
 };
 
 constexpr KeyRow kKeys[] = {
@@ -40,32 +44,43 @@ constexpr KeyRow kKeys[] = {
     {"embedding_length", "hidden_size"},
     {"feed_forward_length", "intermediate_size", GgufType::kU32, false},
     {"attention.head_count", "num_attention_heads"},
-    {"attention.head_count_kv", "num_key_value_heads", GgufType::kU32, false},
-    {"attention.key_length", "head_dim", GgufType::kU32, false},
+    {"attention.head_count_kv", "num_key_value_heads", GgufType::kU32, false, Of::kDense},
+    {"attention.key_length", "head_dim", GgufType::kU32, false, Of::kDense},
     {"attention.layer_norm_rms_epsilon", "rms_norm_eps", GgufType::kF32},
     {"rope.freq_base", "rope_theta", GgufType::kF32, false},
     {"vocab_size", "vocab_size", GgufType::kU32, false},
-    {"expert_count", "num_experts", GgufType::kU32, false},
+    {"expert_count", "num_experts", GgufType::kU32, true, Of::kQwenExperts},
+    {"expert_count", "n_routed_experts", GgufType::kU32, true, Of::kDeepSeek},
     {"expert_used_count", "num_experts_per_tok", GgufType::kU32, false},
     {"expert_feed_forward_length", "moe_intermediate_size", GgufType::kU32, false},
+    {"leading_dense_block_count", "first_k_dense_replace", GgufType::kU32, true, Of::kDeepSeek},
+    {"expert_shared_count", "n_shared_experts", GgufType::kU32, true, Of::kDeepSeek},
+    {"expert_weights_scale", "routed_scaling_factor", GgufType::kF32, false, Of::kDeepSeek},
+    {"expert_weights_norm", "norm_topk_prob", GgufType::kBool, false, Of::kDeepSeek},
+    {"expert_group_count", "n_group", GgufType::kU32, false, Of::kDeepSeek},
+    {"expert_group_used_count", "topk_group", GgufType::kU32, false, Of::kDeepSeek},
+    {"attention.q_lora_rank", "q_lora_rank", GgufType::kU32, false, Of::kDeepSeek},
+    {"attention.kv_lora_rank", "kv_lora_rank", GgufType::kU32, true, Of::kDeepSeek},
+    {"rope.dimension_count", "qk_rope_head_dim", GgufType::kU32, true, Of::kDeepSeek},
 };
 
-// Llama 3.1's, the one set of values that has been published but for the factor.
-constexpr double kLowFrequencyFactor = 1, kHighFrequencyFactor = 4, kOriginalContext = 8192;
+bool belongs(const KeyRow& key, const std::string& architecture) {
+  const bool deepseek = architecture == "deepseek2";
+  return key.of == Of::kAll || (key.of == Of::kDense && !deepseek) ||
+         (key.of == Of::kQwenExperts && architecture == "qwen3moe") ||
+         (key.of == Of::kDeepSeek && deepseek);
+}
 
-// What Llama 3 divides the frequency of each pair of a head by (transformers,
-// modeling_rope_utils.py, _compute_llama3_parameters).
-std::vector<float> llama3_factors(double theta, int64_t head_dim, double factor, double low,
-                                  double high, double original) {
+// expert_gating_func (llama.cpp, llama_expert_gating_func_type).
+constexpr int kSoftmax = 1, kSigmoid = 2;
+
+// What a scaling divides the frequency of each pair of a head by.
+std::vector<float> factors_of(const RopeScaling& scaling, double theta, int64_t dim) {
+  const auto plain = rope_frequencies(RopeScaling{}, theta, dim);
+  const auto scaled = rope_frequencies(scaling, theta, dim);
   std::vector<float> out;
-  for (int64_t i = 0; i < head_dim / 2; ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(head_dim);
-    const double wavelength = 2 * std::numbers::pi * std::pow(theta, exponent);
-    const double smooth = (original / wavelength - low) / (high - low);
-    const double divisor = wavelength < original / high  ? 1
-                           : wavelength > original / low ? factor
-                                                         : 1 / ((1 - smooth) / factor + smooth);
-    out.push_back(static_cast<float>(divisor));
+  for (size_t i = 0; i < plain.size(); ++i) {
+    out.push_back(static_cast<float>(plain[i] / scaled[i]));
   }
   return out;
 }
@@ -82,19 +97,22 @@ Json scaling_of(const Gguf& file, const GgufTensor& tensor, const Json& config) 
   }
   std::vector<float> found(static_cast<size_t>(head_dim / 2));
   std::copy_n(tensor.bytes.data(), tensor.bytes.size(), reinterpret_cast<std::byte*>(found.data()));
-  const double factor = found.empty() ? 1 : *std::max_element(found.begin(), found.end());
-  const auto expected = llama3_factors(config.at("rope_theta").get<double>(), head_dim, factor,
-                                       kLowFrequencyFactor, kHighFrequencyFactor, kOriginalContext);
+  // Llama 3.1's, the one set of values that has been published, but for the factor.
+  RopeScaling scaling;
+  scaling.type = "llama3";
+  scaling.factor = *std::max_element(found.begin(), found.end());
+  scaling.original_max_position_embeddings = 8192;
+  const auto expected = factors_of(scaling, config.at("rope_theta").get<double>(), head_dim);
   for (size_t i = 0; i < found.size(); ++i) {
     if (!(std::abs(found[i] - expected[i]) <= 1e-4 * expected[i])) {
       fail("expected Llama 3.1's frequencies, found others");
     }
   }
-  return {{"rope_type", "llama3"},
-          {"factor", factor},
-          {"low_freq_factor", kLowFrequencyFactor},
-          {"high_freq_factor", kHighFrequencyFactor},
-          {"original_max_position_embeddings", static_cast<int64_t>(kOriginalContext)}};
+  return rope_scaling_json(scaling);
+}
+
+[[noreturn]] void fail(const Gguf& file, const std::string& key, const std::string& what) {
+  throw InputError(file.where() + ": metadata \"" + key + "\": " + what);
 }
 
 const GgufValue* find(const GgufMetadata& metadata, const std::string& key) {
@@ -121,13 +139,121 @@ const ArchitectureRow& find_architecture(const std::string& name, const std::str
   throw InputError(where + ": architecture " + in_quotes(name) + " is not one of " + known);
 }
 
-// llama.cpp's own names for scalings of RoPE: none is linear by 1.
-void refuse_scaling(const Gguf& file, const std::string& prefix) {
-  const GgufValue* type = find(file.metadata(), prefix + "rope.scaling.type");
-  if (!type || type->value == "none") return;
-  throw InputError(file.where() + ": metadata \"" + prefix +
-                   "rope.scaling.type\": expected none, " + "found " +
-                   in_quotes(type->value.dump(-1, ' ', true, Json::error_handler_t::replace)));
+// rope.scaling.*: YaRN. DeepSeek's mscale is there as its logarithm's multiplier.
+Json yarn_of(const Gguf& file, const std::string& prefix) {
+  const std::string at = prefix + "rope.scaling.";
+  const auto number = [&](const char* key, double fallback) {
+    const GgufValue* value = find(file.metadata(), at + key);
+    return value && value->value.is_number() ? shortest(value->value.get<double>()) : fallback;
+  };
+  const GgufValue* type = find(file.metadata(), at + "type");
+  if (!type || type->value == "none") return nullptr;
+  if (type->value != "yarn") {
+    throw InputError(file.where() + ": metadata \"" + at + "type\": expected none or yarn, found " +
+                     excerpt(type->value));
+  }
+  RopeScaling scaling;
+  scaling.type = "yarn";
+  scaling.factor = number("factor", 1);
+  scaling.original_max_position_embeddings =
+      static_cast<int64_t>(std::clamp(number("original_context_length", 0), 0.0, 1e9));
+  scaling.beta_fast = number("yarn_beta_fast", 32);
+  scaling.beta_slow = number("yarn_beta_slow", 1);
+  const double multiplier = number("yarn_log_multiplier", 0);
+  scaling.mscale = scaling.mscale_all_dim = 10 * multiplier;
+  return rope_scaling_json(scaling);
+}
+
+void add_yarn(const RopeScaling& scaling, const std::string& prefix, const std::string& where,
+              GgufMetadata& metadata) {
+  if (scaling.attention_factor != 0 || scaling.mscale != scaling.mscale_all_dim ||
+      !scaling.truncate) {
+    throw InputError(where +
+                     ": rope_scaling: GGUF cannot say what attention_factor, truncate or an " +
+                     "mscale that differs from mscale_all_dim say");
+  }
+  const std::string at = prefix + "rope.scaling.";
+  metadata[at + "type"] = GgufValue::string("yarn");
+  metadata[at + "factor"] = GgufValue::f32(scaling.factor);
+  metadata[at + "original_context_length"] =
+      GgufValue::u32(static_cast<uint64_t>(scaling.original_max_position_embeddings));
+  metadata[at + "yarn_beta_fast"] = GgufValue::f32(scaling.beta_fast);
+  metadata[at + "yarn_beta_slow"] = GgufValue::f32(scaling.beta_slow);
+  if (scaling.mscale_all_dim != 0) {
+    metadata[at + "yarn_log_multiplier"] = GgufValue::f32(0.1 * scaling.mscale_all_dim);
+  }
+}
+
+// What a file may leave unsaid.
+void add_head_sizes(const Gguf& file, const std::string& prefix, Json& config) {
+  if (!config.contains("num_key_value_heads")) {
+    config["num_key_value_heads"] = config["num_attention_heads"];
+  }
+  const auto heads = config["num_attention_heads"].get<int64_t>();
+  if (heads <= 0) fail(file, prefix + "attention.head_count", "expected a number above 0");
+  if (!config.contains("head_dim")) {
+    config["head_dim"] = config["hidden_size"].get<int64_t>() / heads;
+  }
+  if (config["head_dim"] < 2) fail(file, prefix + "attention.key_length", "expected 2 or more");
+}
+
+// Latent attention's sizes, and which of DeepSeek's two architectures it is. Newer files state a
+// head's sizes as key_length_mla, since their key_length is that of the compressed form.
+void add_latent_sizes(const Gguf& file, const std::string& prefix, Json& config) {
+  const auto number = [&](const std::string& key, int64_t fallback) {
+    const GgufValue* value = find(file.metadata(), prefix + key);
+    return value && value->value.is_number_integer() ? value->value.get<int64_t>() : fallback;
+  };
+  const int64_t key = number("attention.key_length_mla", number("attention.key_length", 0));
+  const int64_t nope = key - config["qk_rope_head_dim"].get<int64_t>();
+  if (nope <= 0) fail(file, prefix + "attention.key_length_mla", "expected more than RoPE's part");
+  config["qk_nope_head_dim"] = nope;
+  config["v_head_dim"] = number("attention.value_length_mla", number("attention.value_length", 0));
+  if (!config.contains("q_lora_rank") || config["q_lora_rank"] == 0)
+    config["q_lora_rank"] = nullptr;
+  config["num_key_value_heads"] = config["num_attention_heads"];
+  const bool sigmoid = number("expert_gating_func", kSoftmax) == kSigmoid;
+  if (!config.contains("n_group")) {
+    // Older converters left the groups out. Of the published models, those with 256 experts and
+    // sigmoid scores (DeepSeek-V3 and R1) have these.
+    const bool v3 = sigmoid && config["n_routed_experts"] == 256;
+    config["n_group"] = v3 ? 8 : 1;
+    config["topk_group"] = v3 ? 4 : 1;
+  }
+  config["architectures"] = {sigmoid ? "DeepseekV3ForCausalLM" : "DeepseekV2ForCausalLM"};
+  config["model_type"] = sigmoid ? "deepseek_v3" : "deepseek_v2";
+  config["scoring_func"] = sigmoid ? "sigmoid" : "softmax";
+  config["topk_method"] = sigmoid                  ? "noaux_tc"
+                          : config["n_group"] == 1 ? "greedy"
+                                                   : "group_limited_greedy";
+}
+
+// llama.cpp takes compressed attention as one key and value head, of the latent vector and RoPE's
+// part.
+void add_latent_keys(const Json& config, const std::string& prefix, GgufMetadata& metadata) {
+  const auto number = [&](const char* key) { return config.at(key).get<uint64_t>(); };
+  const auto set = [&](const char* key, uint64_t value) {
+    metadata[prefix + key] = GgufValue::u32(value);
+  };
+  const uint64_t rank = number("kv_lora_rank"), rope = number("qk_rope_head_dim");
+  set("attention.head_count_kv", 1);
+  set("attention.key_length", rank + rope);
+  set("attention.value_length", rank);
+  set("attention.key_length_mla", number("qk_nope_head_dim") + rope);
+  set("attention.value_length_mla", number("v_head_dim"));
+  set("expert_gating_func", config.at("scoring_func") == "sigmoid" ? kSigmoid : kSoftmax);
+}
+
+// llama.cpp takes for granted what these say.
+void check_expert_layers(const Json& config, const std::string& where) {
+  for (const auto& [key, expected] : {std::pair{"norm_topk_prob", Json(true)},
+                                      {"decoder_sparse_step", Json(1)},
+                                      {"mlp_only_layers", Json::array()}}) {
+    const auto it = config.find(key);
+    if (it == config.end() || *it == expected) continue;
+    throw InputError(where + ": field '" + key + "': GGUF can express " + expected.dump() +
+                     " alone, found " + excerpt(*it));
+  }
 }
 
 }  // namespace
@@ -137,25 +263,30 @@ std::string gguf_architecture(const Json& config, const std::string& where) {
 }
 
 Json config_from_gguf(const Gguf& file) {
-  const auto fail = [&](const std::string& key, const std::string& what) {
-    throw InputError(file.where() + ": metadata \"" + key + "\": " + what);
-  };
   const GgufMetadata& metadata = file.metadata();
   const GgufValue* name = find(metadata, "general.architecture");
   if (!name || !name->value.is_string())
-    fail("general.architecture", "expected a name, found none");
+    fail(file, "general.architecture", "expected a name, found none");
   const ArchitectureRow& row = find_architecture(name->value.get<std::string>(), file.where());
   const std::string prefix = std::string(row.gguf) + ".";
   Json config = {{"architectures", {row.architecture}}, {"model_type", row.model_type}};
   for (const KeyRow& key : kKeys) {
+    if (!belongs(key, row.gguf)) continue;
     const GgufValue* value = find(metadata, prefix + key.gguf);
-    if (!value && key.required) fail(prefix + key.gguf, "expected a number, found none");
+    if (!value && key.required) fail(file, prefix + key.gguf, "expected a number, found none");
     if (!value) continue;
-    const bool real = key.type == GgufType::kF32;
-    if (real ? !value->value.is_number() : !value->value.is_number_integer()) {
-      fail(prefix + key.gguf, real ? "expected a number" : "expected one whole number");
+    const Json& json = value->value;
+    const bool fits = key.type == GgufType::kF32    ? json.is_number()
+                      : key.type == GgufType::kBool ? json.is_boolean()
+                                                    : json.is_number_integer();
+    if (!fits) {
+      fail(file, prefix + key.gguf,
+           key.type == GgufType::kF32    ? "expected a number"
+           : key.type == GgufType::kBool ? "expected a bool"
+                                         : "expected one whole number");
     }
-    config[key.hugging_face] = real ? Json(shortest(value->value.get<double>())) : value->value;
+    config[key.hugging_face] =
+        key.type == GgufType::kF32 ? Json(shortest(json.get<double>())) : json;
   }
   const GgufTensor* embedding = file.find("token_embd.weight");
   if (!embedding || embedding->shape.size() != 2) {
@@ -164,24 +295,23 @@ Json config_from_gguf(const Gguf& file) {
   config["vocab_size"] = embedding->shape[0];
   config["tie_word_embeddings"] = file.find("output.weight") == nullptr;
   if (!config.contains("rope_theta")) config["rope_theta"] = 10000.0;
-  if (!config.contains("num_key_value_heads")) {
-    config["num_key_value_heads"] = config["num_attention_heads"];
+  if (std::string_view(row.gguf) == "deepseek2") {
+    add_latent_sizes(file, prefix, config);
+  } else {
+    add_head_sizes(file, prefix, config);
   }
-  if (!config.contains("head_dim")) {
-    const int64_t heads = config["num_attention_heads"].get<int64_t>();
-    if (heads <= 0) fail(prefix + "attention.head_count", "expected a number above 0");
-    config["head_dim"] = config["hidden_size"].get<int64_t>() / heads;
-  }
-  if (config["head_dim"] < 2) fail(prefix + "attention.key_length", "expected 2 or more");
+  // What llama.cpp does with every model of this architecture.
+  if (std::string_view(row.gguf) == "qwen3moe") config["norm_topk_prob"] = true;
   if (const auto ids = eos_ids_from_gguf(metadata); !ids.empty()) config["eos_token_id"] = ids;
-  refuse_scaling(file, prefix);
+  if (Json yarn = yarn_of(file, prefix); !yarn.is_null()) config["rope_scaling"] = std::move(yarn);
   if (const GgufTensor* factors = file.find("rope_freqs.weight")) {
     config["rope_scaling"] = scaling_of(file, *factors, config);
   }
   return config;
 }
 
-GgufMetadata gguf_from_config(const Json& config, const std::string& where) {
+GgufMetadata gguf_from_config(const ModelConfig& model, const std::string& where) {
+  const Json config = model_config_json(model);
   const std::string architecture = gguf_architecture(config, where);
   const std::string prefix = architecture + ".";
   GgufMetadata metadata;
@@ -190,21 +320,23 @@ GgufMetadata gguf_from_config(const Json& config, const std::string& where) {
   metadata["general.quantization_version"] = GgufValue::u32(2);
   for (const KeyRow& key : kKeys) {
     const auto it = config.find(key.hugging_face);
+    if (!belongs(key, architecture)) continue;
     if (it != config.end() && !it->is_null()) metadata[prefix + key.gguf] = {key.type, *it};
   }
-  metadata[prefix + "attention.value_length"] = metadata.at(prefix + "attention.key_length");
-  metadata[prefix + "rope.dimension_count"] = metadata.at(prefix + "attention.key_length");
+  if (architecture == "qwen3moe") check_expert_layers(config, where);
+  if (architecture == "deepseek2") {
+    add_latent_keys(config, prefix, metadata);
+  } else {
+    metadata[prefix + "attention.value_length"] = metadata.at(prefix + "attention.key_length");
+    metadata[prefix + "rope.dimension_count"] = metadata.at(prefix + "attention.key_length");
+  }
+  if (model.rope_scaling.type == "yarn") add_yarn(model.rope_scaling, prefix, where, metadata);
   return metadata;
 }
 
-std::vector<float> gguf_rope_factors(const Json& config) {
-  const auto it = config.find("rope_scaling");
-  if (it == config.end() || !it->is_object()) return {};
-  const std::string type = it->value("rope_type", it->value("type", ""));
-  if (type != "llama3") return {};
-  return llama3_factors(config.at("rope_theta"), config.at("head_dim"), it->at("factor"),
-                        it->at("low_freq_factor"), it->at("high_freq_factor"),
-                        it->at("original_max_position_embeddings"));
+std::vector<float> gguf_rope_factors(const ModelConfig& config) {
+  if (config.rope_scaling.type != "llama3") return {};
+  return factors_of(config.rope_scaling, config.rope_theta, config.rope_dim());
 }
 
 }  // namespace r1

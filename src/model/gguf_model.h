@@ -17,23 +17,29 @@
 #include "base/json.h"
 #include "io/gguf.h"
 #include "io/tensor_source.h"
+#include "model/config.h"
 #include "tensor/buffer.h"
 
 namespace r1 {
 
-// How a GGUF tensor's rows come from those of a Hugging Face tensor.
+// How a GGUF tensor comes from Hugging Face's.
 enum class GgufLayout {
   kAsIs,
-  kPairs,    // of each head, rows 0, D/2, 1, D/2 + 1, ...: Llama's q and k, whose RoPE turns
+  kOlder,    // as it is; in files of older converters, no longer written
+  kPairs,    // rows of each head as 0, D/2, 1, D/2 + 1, ...: Llama's q and k, whose RoPE turns
              // neighbours
   kExperts,  // one tensor an expert, stacked
+  kKeyUp,    // of kv_b_proj's rows (of each head the keys', then the values'), a head's keys',
+             // transposed
+  kValueUp,  // ... and a head's values'
 };
 
 struct GgufName {
   std::string gguf;          // "blk.3.attn_q.weight"
   std::string hugging_face;  // "model.layers.3.self_attn.q_proj.weight"
   GgufLayout layout = GgufLayout::kAsIs;
-  int64_t head_dim = 0;  // of kPairs
+  int64_t head_dim = 0;   // of kPairs; rows of a head's keys in kKeyUp and kValueUp
+  int64_t value_dim = 0;  // rows of a head's values in these
 
   // Of kExperts: hugging_face has a star where the expert's number goes.
   std::string expert(int64_t number) const;
@@ -60,10 +66,10 @@ inline constexpr std::pair<const char*, const char*> kSamplingKeys[] = {
     {"general.sampling.min_p", "min_p"}};
 
 // The metadata that says what config.json says, but for the tokenizer's.
-GgufMetadata gguf_from_config(const Json& config, const std::string& where);
+GgufMetadata gguf_from_config(const ModelConfig& config, const std::string& where);
 
 // What Llama 3's RoPE divides each pair's frequency by (rope_freqs.weight); empty for other models.
-std::vector<float> gguf_rope_factors(const Json& config);
+std::vector<float> gguf_rope_factors(const ModelConfig& config);
 
 // The tensors of a GGUF file. Those whose rows stand in another order are put in order when they
 // are asked for, in memory that lives as long as this object or until forget().
@@ -86,21 +92,26 @@ class GgufModel : public TensorSource {
  private:
   explicit GgufModel(Gguf file);
   void add(const GgufName& name, const GgufTensor& tensor);
+  void add_experts(const GgufName& name, const GgufTensor& tensor);
+  void add_latent(const GgufName& name, const GgufTensor& keys);
 
   Gguf file_;
   Json config_;
   std::vector<TensorInfo> tensors_;
-  struct Entry {
-    size_t index;
-    int64_t head_dim;             // of kPairs, else 0
-    std::string_view unreadable;  // the type, if it is one that this program does not read
-  };
-  std::map<std::string, Entry, std::less<>> by_name_;
-
   struct Made {
     Buffer memory;
     TensorInfo info;
   };
+  struct Entry {
+    size_t index;
+    GgufName name;
+    std::string_view unreadable;  // the type, if it is one that this program does not read
+  };
+  void make_pairs(const Entry& entry, Made& made) const;
+  void make_latent(const Entry& entry, Made& made) const;
+  [[noreturn]] void refuse(const GgufTensor& tensor, const std::string& expected) const;
+
+  std::map<std::string, Entry, std::less<>> by_name_;
   mutable std::mutex mutex_;
   mutable std::map<size_t, Made> made_;  // by index
 };

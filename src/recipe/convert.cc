@@ -97,6 +97,8 @@ class Converter {
   void write_gguf(const TensorSource& source, const GgufMetadata& metadata,
                   const std::vector<TensorPlan>& plans, const fs::path& destination);
 
+  // Says which matrices could not have the type that was asked for.
+  void warn_of_coarse_rows(std::span<const TensorPlan> plans);
   void expect(std::span<const TensorPlan> plans) {
     for (const TensorPlan& plan : plans) total_ += plan.out.bytes();
   }
@@ -164,7 +166,7 @@ void Converter::gguf_to_gguf(const fs::path& source, const fs::path& destination
 
 std::optional<TensorPlan> Converter::plan_gguf_tensor(const TensorSource& source,
                                                       const GgufName& name) {
-  TensorPlan plan{{name.gguf, DType::kF32, {}}, {}, name.layout, name.head_dim};
+  TensorPlan plan{{name.gguf, DType::kF32, {}}, {}, name};
   const auto add = [&](const std::string& part) {
     const TensorInfo* in = source.find(part);
     if (!in) return false;
@@ -189,6 +191,17 @@ std::optional<TensorPlan> Converter::plan_gguf_tensor(const TensorSource& source
   const TensorInfo& in = *source.find(plan.parts[0]);
   plan.out.shape = in.shape;
   if (experts) plan.out.shape.insert(plan.out.shape.begin(), std::ssize(plan.parts));
+  if (name.layout == GgufLayout::kKeyUp || name.layout == GgufLayout::kValueUp) {
+    const int64_t head_rows = name.head_dim + name.value_dim;
+    if (in.shape.size() != 2 || in.shape[0] % head_rows != 0) {
+      throw InputError(source.where() + ": tensor " + in_quotes(in.name) +
+                       ": expected whole heads of " + std::to_string(head_rows) + " rows, found " +
+                       shape_text(in.shape));
+    }
+    const int64_t heads = in.shape[0] / head_rows, rank = in.shape[1];
+    plan.out.shape = name.layout == GgufLayout::kKeyUp ? std::vector{heads, rank, name.head_dim}
+                                                       : std::vector{heads, name.value_dim, rank};
+  }
   plan.out.dtype = gguf_dtype(name.gguf, plan.out.shape, in.dtype, options_.dtype);
   return plan;
 }
@@ -198,16 +211,13 @@ std::vector<TensorPlan> Converter::plan_gguf(const ModelFiles& model) {
   std::vector<TensorPlan> plans;
   for (const GgufName& name : gguf_names(config, model.path.string())) {
     if (model.config.tie_word_embeddings && name.gguf == "output.weight") continue;
+    if (name.layout == GgufLayout::kOlder) continue;
     if (auto plan = plan_gguf_tensor(*model.tensors, name)) plans.push_back(std::move(*plan));
   }
   check_all_used(model, plans);
-  if (auto factors = gguf_rope_factors(config); !factors.empty()) {
+  if (auto factors = gguf_rope_factors(model.config); !factors.empty()) {
     const auto count = static_cast<int64_t>(factors.size());
-    plans.push_back({{"rope_freqs.weight", DType::kF32, {count}},
-                     {},
-                     GgufLayout::kAsIs,
-                     0,
-                     std::move(factors)});
+    plans.push_back({{"rope_freqs.weight", DType::kF32, {count}}, {}, {}, std::move(factors)});
   }
   return plans;
 }
@@ -240,7 +250,7 @@ void Converter::check_all_used(const ModelFiles& model, std::span<const TensorPl
 }
 
 GgufMetadata Converter::model_metadata(const ModelFiles& model) {
-  GgufMetadata metadata = gguf_from_config(model_config_json(model.config), model.path.string());
+  GgufMetadata metadata = gguf_from_config(model.config, model.path.string());
   metadata["general.name"] = GgufValue::string(fs::absolute(model.path).filename().string());
   for (const auto& [key, name] : kSamplingKeys) {
     const auto it = model.generation.find(name);
@@ -269,9 +279,23 @@ void Converter::model_to_gguf(const ModelFiles& model, const fs::path& destinati
   write_gguf(*model.tensors, metadata, plans, destination);
 }
 
+void Converter::warn_of_coarse_rows(std::span<const TensorPlan> plans) {
+  if (!options_.dtype) return;
+  const int64_t block = dtype_block(*options_.dtype);
+  const auto count = std::count_if(plans.begin(), plans.end(), [&](const TensorPlan& plan) {
+    return plan.out.shape.size() > 1 && plan.out.shape.back() % block != 0;
+  });
+  if (count == 0) return;
+  result_.warnings.push_back(
+      std::to_string(count) + " matrices have rows that are no multiple of " +
+      std::to_string(block) + " elements, which " + std::string(dtype_name(*options_.dtype)) +
+      " needs: they are Q8_0 or F16");
+}
+
 void Converter::write_gguf(const TensorSource& source, const GgufMetadata& metadata,
                            const std::vector<TensorPlan>& plans, const fs::path& destination) {
   expect(plans);
+  warn_of_coarse_rows(plans);
   std::vector<TensorSpec> specs;
   for (const TensorPlan& plan : plans) specs.push_back(plan.out);
   GgufWriter writer(destination, metadata, std::move(specs));

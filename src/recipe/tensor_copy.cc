@@ -26,57 +26,98 @@ const TensorInfo& require(const TensorSource& source, const std::string& name) {
   return *tensor;
 }
 
-// One part, as rows of `cols` elements.
+// One part, as rows of `cols` elements of what is written.
 class RowCopier {
  public:
   RowCopier(const TensorSource& source, const TensorInfo& in, const TensorPlan& plan)
-      : in_(in),
-        scales_(block_scales(source, in)),
-        out_(plan.out.dtype),
-        pairs_(plan.layout == GgufLayout::kPairs),
-        head_dim_(plan.head_dim) {
+      : in_(in), scales_(block_scales(source, in)), out_(plan.out.dtype), name_(plan.name) {
     const bool matrix = in.shape.size() >= 2;
-    cols_ = matrix ? in.shape.back() : pairs_ ? 1 : in.elements();
-    rows_ = cols_ == 0 ? 0 : in.elements() / cols_;
-    if (in.dtype != out_ && !(can_dequantize(in.dtype) && can_quantize(out_))) {
+    in_cols_ = matrix ? in.shape.back() : name_.layout == GgufLayout::kPairs ? 1 : in.elements();
+    cols_ = name_.layout == GgufLayout::kKeyUp ? name_.head_dim : in_cols_;
+    int64_t elements = in.elements();
+    if (name_.layout == GgufLayout::kKeyUp || name_.layout == GgufLayout::kValueUp) {
+      elements = product(plan.out.shape);
+    }
+    rows_ = cols_ == 0 ? 0 : elements / cols_;
+    if ((in.dtype != out_ || name_.layout == GgufLayout::kKeyUp) &&
+        !(can_dequantize(in.dtype) && can_quantize(out_))) {
       fail(source, in.name,
            "cannot become " + std::string(dtype_name(out_)) + ": it is " +
                std::string(dtype_name(in.dtype)));
     }
+    if (name_.layout == GgufLayout::kKeyUp) read_whole();
   }
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
   size_t out_row_bytes() const { return dtype_bytes(out_, cols_); }
   // Whether the bytes are the same in the same order.
-  bool verbatim() const { return in_.dtype == out_ && !scales_ && !pairs_; }
+  bool verbatim() const {
+    const bool ordered = name_.layout == GgufLayout::kAsIs || name_.layout == GgufLayout::kExperts;
+    return in_.dtype == out_ && !scales_ && ordered;
+  }
 
   // Row `row` of what is written; `floats` has room for it.
   void copy(int64_t row, float* floats, std::byte* out) const {
-    const int64_t from = pairs_ ? row_in_hugging_face(row) : row;
-    const size_t size = dtype_bytes(in_.dtype, cols_);
-    const std::byte* bytes = in_.bytes.data() + static_cast<size_t>(from) * size;
+    if (name_.layout == GgufLayout::kKeyUp) {
+      key_column(row, floats);
+      return quantize(out_, floats, cols_, out);
+    }
+    const int64_t from = source_row(row);
     if (in_.dtype == out_ && !scales_) {
-      std::memcpy(out, bytes, size);
+      const size_t size = dtype_bytes(in_.dtype, in_cols_);
+      std::memcpy(out, in_.bytes.data() + static_cast<size_t>(from) * size, size);
       return;
     }
-    dequantize(in_.dtype, bytes, cols_, floats);
-    if (scales_) scale(from, floats);
+    read_row(from, floats);
     quantize(out_, floats, cols_, out);
   }
 
  private:
-  // The inverse of gguf_row_of_pair.
-  int64_t row_in_hugging_face(int64_t row) const {
-    const int64_t head = row / head_dim_, in_head = row % head_dim_;
-    return head * head_dim_ + (in_head % 2) * (head_dim_ / 2) + in_head / 2;
+  static int64_t product(const std::vector<int64_t>& shape) {
+    int64_t count = 1;
+    for (const int64_t size : shape) count *= size;
+    return count;
+  }
+
+  int64_t source_row(int64_t row) const {
+    if (name_.layout == GgufLayout::kPairs) {  // the inverse of gguf_row_of_pair
+      const int64_t head = row / name_.head_dim, in_head = row % name_.head_dim;
+      return head * name_.head_dim + (in_head % 2) * (name_.head_dim / 2) + in_head / 2;
+    }
+    if (name_.layout == GgufLayout::kValueUp) {
+      const int64_t head = row / name_.value_dim;
+      return head * head_rows() + name_.head_dim + row % name_.value_dim;
+    }
+    return row;
+  }
+  int64_t head_rows() const { return name_.head_dim + name_.value_dim; }
+
+  void read_row(int64_t row, float* floats) const {
+    const size_t size = dtype_bytes(in_.dtype, in_cols_);
+    dequantize(in_.dtype, in_.bytes.data() + static_cast<size_t>(row) * size, in_cols_, floats);
+    if (scales_) scale(row, floats);
+  }
+
+  // Transposing reads every row for each that is written: once, then.
+  void read_whole() {
+    whole_ = Buffer::of_floats(in_.elements());
+    for (int64_t r = 0; r < in_.shape[0]; ++r) read_row(r, whole_.floats() + r * in_cols_);
+  }
+
+  // Row (head, j): element j of each of the head's key rows.
+  void key_column(int64_t row, float* floats) const {
+    const int64_t head = row / in_cols_, j = row % in_cols_;
+    for (int64_t k = 0; k < cols_; ++k) {
+      floats[k] = whole_.floats()[(head * head_rows() + k) * in_cols_ + j];
+    }
   }
 
   void scale(int64_t row, float* floats) const {
     const int64_t blocks = scales_->shape[1];
     const std::byte* scales =
         scales_->bytes.data() + static_cast<size_t>(row / kScaleBlock * blocks) * sizeof(float);
-    for (int64_t c = 0; c < cols_; ++c) {
+    for (int64_t c = 0; c < in_cols_; ++c) {
       float value;
       std::memcpy(&value, scales + static_cast<size_t>(c / kScaleBlock) * sizeof value,
                   sizeof value);
@@ -87,8 +128,9 @@ class RowCopier {
   const TensorInfo& in_;
   const TensorInfo* scales_;
   DType out_;
-  bool pairs_;
-  int64_t head_dim_, rows_ = 0, cols_ = 0;
+  const GgufName& name_;
+  int64_t in_cols_ = 0, rows_ = 0, cols_ = 0;
+  Buffer whole_;  // of kKeyUp, in float32
 };
 
 void copy_part(const RowCopier& rows, const TensorInfo& in, ThreadPool& pool,
@@ -137,7 +179,8 @@ void copy_tensor(const TensorSource& source, const TensorPlan& plan, ThreadPool&
   if (!plan.values.empty()) return sink(std::as_bytes(std::span(plan.values)));
   for (const std::string& name : plan.parts) {
     const TensorInfo& in = require(source, name);
-    copy_part(RowCopier(source, in, plan), in, pool, sink);
+    const RowCopier rows(source, in, plan);
+    copy_part(rows, in, pool, sink);
   }
 }
 

@@ -16,10 +16,9 @@ namespace r1 {
 // A tensor to be written, and the tensors it is made of: one, or those of the experts, stacked.
 struct TensorPlan {
   TensorSpec out;
-  std::vector<std::string> parts;         // names in the source
-  GgufLayout layout = GgufLayout::kAsIs;  // kPairs: from Hugging Face's order to GGUF's
-  int64_t head_dim = 0;                   // of kPairs
-  std::vector<float> values = {};         // in place of parts
+  std::vector<std::string> parts;  // names in the source
+  GgufName name = {};              // the layout: from Hugging Face's order to GGUF's
+  std::vector<float> values = {};  // in place of parts
 };
 
 // The tensor's float32 block scales where it is float8 (DeepSeek-V3: NAME_scale_inv, one for each
