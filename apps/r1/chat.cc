@@ -111,7 +111,7 @@ class Chat {
   }
 
   void greet() const {
-    say("%s  (/help, /again: another try, /quit)\n", model_.folder.c_str());
+    say("%s  (/help, /again: another try, /quit)\n", model_.files.path.c_str());
     if (countdown_) {
       say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
     } else if (!model_.chat) {

@@ -107,7 +107,7 @@ void eval(const Options& o) {
     writer.finish();
   }
   if (o.common.json) {
-    OrderedJson json = {{"model", model.folder.string()}, {"task", o.task}};
+    OrderedJson json = {{"model", model.files.path.string()}, {"task", o.task}};
     json.update(evaluation_json(e));
     std::printf("%s\n", json.dump().c_str());
   } else {

@@ -25,7 +25,7 @@ struct Options {
 
 const ChatFormat& chat_format(const OpenModel& model) {
   if (!model.chat) {
-    throw InputError(model.folder.string() +
+    throw InputError(model.files.path.string() +
                      ": has no chat template (chat_template.jinja, or chat_template in "
                      "tokenizer_config.json); give prompts instead of messages");
   }

@@ -17,14 +17,14 @@ void CommonOptions::add_to(CLI::App& command) {
 
 OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use,
                      Ops& ops) {
-  const std::filesystem::path folder = resolve_model(name);
-  TokenizerFiles files = tokenizer_files(folder.string());
-  Tokenizer tokenizer = parse_tokenizer(files, (folder / "tokenizer.json").string());
-  auto chat = ChatFormat::of(files, tokenizer, folder.string());
-  Model model = Model::load(folder, ops, dtype, use);
-  auto defaults = generation_defaults(folder, chat, model.config().eos_token_ids);
-  return {folder,           std::move(files), std::move(tokenizer),
-          std::move(model), std::move(chat),  std::move(defaults)};
+  ModelFiles files = open_model_files(resolve_model(name));
+  Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  auto chat = ChatFormat::of(files.tokenizer, tokenizer, files.path.string());
+  Model model = Model::load(files.config, files.tensors, ops, dtype, use);
+  auto defaults = generation_defaults(files.generation, files.path.string(), chat,
+                                      model.config().eos_token_ids);
+  return {std::move(files), std::move(tokenizer), std::move(model), std::move(chat),
+          std::move(defaults)};
 }
 
 void SamplingOptions::add_to(CLI::App& c) {

@@ -40,8 +40,7 @@ class Machine {
 };
 
 struct OpenModel {
-  std::filesystem::path folder;
-  TokenizerFiles files;
+  ModelFiles files;
   Tokenizer tokenizer;
   Model model;
   std::optional<ChatFormat> chat;
@@ -53,8 +52,8 @@ OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model:
 
 // What CLI11 shows for every MODEL argument.
 inline constexpr const char* kModelHelp =
-    "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
-    "shipped model";
+    "a Hugging Face folder, a GGUF file, a run folder, or a name in the Hugging Face cache; none "
+    "means the shipped model";
 
 // --temperature, --top-k, --top-p, --min-p: each, where it is given, in the place of the model's
 // own (recipe/model_chat.h).
@@ -77,6 +76,7 @@ std::optional<DType> parse_dtype_option(const std::string& name);
 // Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);

@@ -220,19 +220,18 @@ RunResult Runner::run() {
 void Runner::load_model() {
   position_ = read_position(folder_.checkpoints_path(), recipe_, ledger_);
   const DType dtype = recipe_.dtype == "BF16" ? DType::kBF16 : DType::kF32;
-  const bool fresh = recipe_.model.empty() && !recipe_.tokenizer.empty();
-  const std::filesystem::path source = position_.checkpoint ? position_.checkpoint->path
-                                       : fresh              ? std::filesystem::path{}
-                                                            : resolve_model(recipe_.model);
-  tokenizer_files_ = tokenizer_files(source.empty() ? recipe_.tokenizer : source.string());
-  tokenizer_ = parse_tokenizer(
-      tokenizer_files_, source.empty() ? recipe_.tokenizer : (source / "tokenizer.json").string());
-  if (source.empty()) {
+  if (!position_.checkpoint && recipe_.model.empty() && !recipe_.tokenizer.empty()) {
+    tokenizer_files_ = tokenizer_files(recipe_.tokenizer);
+    tokenizer_ = parse_tokenizer(tokenizer_files_, recipe_.tokenizer);
     model_ =
         Model::create(new_model_config(recipe_.new_model, *tokenizer_), recipe_.seed, ops_, dtype);
-  } else {
-    model_ = Model::load(source, ops_, dtype, Model::Use::kTraining);
+    return;
   }
+  const ModelFiles files = open_model_files(position_.checkpoint ? position_.checkpoint->path
+                                                                 : resolve_model(recipe_.model));
+  tokenizer_files_ = files.tokenizer;
+  tokenizer_ = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  model_ = Model::load(files.config, files.tensors, ops_, dtype, Model::Use::kTraining);
 }
 
 EngineOptions Runner::engine_options() const {
