@@ -2,7 +2,6 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "model/batch.h"
 #include "session.h"
 
@@ -11,14 +10,14 @@ namespace {
 
 OrderedJson describe(const std::string& name) {
   const std::filesystem::path folder = resolve_model(name);
-  const std::string file = (folder / "config.json").string();
-  const ModelConfig c = parse_model_config(parse_json(read_file(file), file), file);
+  const ModelConfig c = read_model_config(folder);
   const Tokenizer tokenizer = parse_tokenizer(tokenizer_files(folder.string()), folder.string());
   const int64_t kv_bytes =
       KvCache::page_bytes(c, c.num_hidden_layers) / static_cast<int64_t>(kPageSize);
   return {{"folder", folder.string()},
           {"architecture", c.architecture},
           {"parameters", c.parameters()},
+          {"active_parameters", c.active_parameters()},
           {"hidden_size", c.hidden_size},
           {"num_hidden_layers", c.num_hidden_layers},
           {"num_attention_heads", c.num_attention_heads},

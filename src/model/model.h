@@ -75,6 +75,7 @@ class Model {
   // Whether float32 values of it are held: all in training, the embedding and vectors in inference.
   bool keeps_master(const Parameter& p) const;
   void bind(const std::vector<Parameter>& table);
+  void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
   void place(PackedWeight Linear::*which, Buffer& memory);
   void make_rope_table();
 

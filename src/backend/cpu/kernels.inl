@@ -16,6 +16,8 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 #include "backend/cpu/products.inl"
 #include "backend/cpu/rows.inl"
 
+#include "backend/cpu/experts.inl"
+
 namespace {
 
 constexpr Kernels table(const char* isa) {
@@ -37,6 +39,10 @@ constexpr Kernels table(const char* isa) {
       .rope = rope,
       .swiglu = swiglu,
       .swiglu_backward = swiglu_backward,
+      .route = route,
+      .route_backward = route_backward,
+      .combine_rows = combine_rows,
+      .combine_rows_backward = combine_rows_backward,
       .attention = attention,
       .attention_backward = attention_backward,
       .log_softmax = log_softmax,
