@@ -247,10 +247,18 @@ void Model::save(const std::filesystem::path& folder) const {
 }
 
 int64_t Model::mapped_bytes() const {
+  if (!files_) return 0;
+  const MappedWeight& e = weights_->embedding_rows;
+  const bool tied = config_.tie_word_embeddings;
+  return token_bytes() + (tied ? 0 : e.n * e.row_bytes());
+}
+
+int64_t Model::token_bytes() const {
   int64_t bytes = 0;
-  auto add = [&](const MappedWeight& w) { bytes += w.data ? w.n * w.row_bytes() : 0; };
-  for (const Linear* l : linears_) std::ranges::for_each(l->mapped, add);
-  if (!config_.tie_word_embeddings) add(weights_->embedding_rows);  // else among the linears
+  for (const Linear* l : linears_) {
+    if (!files_) bytes += PackedWeight::bytes(l->packed.dtype, l->packed.n, l->packed.k);
+    for (const MappedWeight& w : l->mapped) bytes += w.n * w.row_bytes();
+  }
   return bytes;
 }
 

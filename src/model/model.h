@@ -75,6 +75,8 @@ class Model {
   int64_t weight_bytes() const;
   // Bytes of weights read in place from files.
   int64_t mapped_bytes() const;
+  // Bytes of weights that one token's forward pass reads: all but the rest of an embedding table.
+  int64_t token_bytes() const;
 
  private:
   Model(const ModelConfig& config, DType dtype, Use use)
