@@ -105,9 +105,9 @@ class GgufModelFile : public testing::Test {
   std::shared_ptr<GgufModel> open(const std::vector<float>& factors = {}) {
     GgufWriter writer(folder_ / "m.gguf", metadata_, tensors_);
     for (const TensorSpec& t : tensors_) {
+      const std::string zeros(t.bytes(), '\0');
       const bool rope = t.name == "rope_freqs.weight";
-      writer.write(rope ? std::as_bytes(std::span(factors))
-                        : std::as_bytes(std::span(std::string(t.bytes(), '\0'))));
+      writer.write(rope ? std::as_bytes(std::span(factors)) : std::as_bytes(std::span(zeros)));
     }
     writer.commit();
     return GgufModel::open(folder_ / "m.gguf");

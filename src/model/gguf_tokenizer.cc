@@ -387,15 +387,28 @@ Tokens collect_tokens(const HuggingFaceTokenizer& in, const Json& root) {
   return out;
 }
 
-void add_special_ids(const HuggingFaceTokenizer& in, const Tokens& tokens, GgufMetadata& metadata) {
-  const auto id_of = [&](const char* key) -> std::optional<int64_t> {
-    const auto it = tokens.ids.find(special_token(in.config, key));
+// The token that tokenizer.json's template puts before a text, or nothing.
+std::string token_before_text(const Json& root) {
+  for (const Json& single : around_text(root)) {
+    if (single.is_array() && !single.empty() && single[0].contains("SpecialToken")) {
+      return single[0]["SpecialToken"].at("id").get<std::string>();
+    }
+  }
+  return "";
+}
+
+void add_special_ids(const HuggingFaceTokenizer& in, const std::string& before,
+                     const Tokens& tokens, GgufMetadata& metadata) {
+  const auto id_of = [&](const char* key,
+                         const std::string& fallback = "") -> std::optional<int64_t> {
+    const std::string token = special_token(in.config, key);
+    const auto it = tokens.ids.find(token.empty() ? fallback : token);
     return it == tokens.ids.end() ? std::nullopt : std::optional(it->second);
   };
   const auto set = [&](const char* key, std::optional<int64_t> id) {
     if (id) metadata[key] = GgufValue::u32(static_cast<uint64_t>(*id));
   };
-  set(kBosId, id_of("bos_token"));
+  set(kBosId, id_of("bos_token", before));
   set(kPadId, id_of("pad_token"));
   // The tokenizer's own first, then the model's others.
   std::vector<int64_t> ends;
@@ -404,13 +417,6 @@ void add_special_ids(const HuggingFaceTokenizer& in, const Tokens& tokens, GgufM
     if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
   }
   for (size_t i = 0; i < std::min(ends.size(), std::size(kEndIds)); ++i) set(kEndIds[i], ends[i]);
-}
-
-bool template_begins_with_token(const Json& root) {
-  for (const Json& single : around_text(root)) {
-    if (single.is_array() && !single.empty() && single[0].contains("SpecialToken")) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -470,9 +476,9 @@ std::string add_gguf_tokenizer(const HuggingFaceTokenizer& in, GgufMetadata& met
     Json merges = Json::array();
     for (const Json& merge : model.at("merges")) merges.push_back(merge_text(merge));
     metadata[kMerges] = {GgufType::kString, std::move(merges)};
-    add_special_ids(in, tokens, metadata);
-    metadata[kAddBos] =
-        GgufValue::boolean(in.config.value("add_bos_token", template_begins_with_token(root)));
+    const std::string before = token_before_text(root);
+    add_special_ids(in, before, tokens, metadata);
+    metadata[kAddBos] = GgufValue::boolean(in.config.value("add_bos_token", !before.empty()));
     if (!in.chat_template.empty()) metadata[kTemplate] = GgufValue::string(in.chat_template);
     if (essence(rebuild_tokenizer(metadata, in.where)) != essence(root)) {
       metadata[kWholeFile] = GgufValue::string(in.tokenizer);
