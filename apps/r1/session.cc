@@ -18,10 +18,11 @@ void CommonOptions::add_to(CLI::App& command) {
 OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use,
                      Ops& ops) {
   ModelFiles files = open_model_files(resolve_model(name));
-  Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
   auto chat = ChatFormat::of(files.tokenizer, tokenizer, files.path.string());
   Model model = Model::load(files.config, files.tensors, ops, dtype, use);
-  auto defaults = generation_defaults(files.generation, files.path.string(), chat,
+  files.tensors.reset();  // the model keeps what it needs of them
+  auto defaults = generation_defaults(files.generation, files.where("generation_config.json"), chat,
                                       model.config().eos_token_ids);
   return {std::move(files), std::move(tokenizer), std::move(model), std::move(chat),
           std::move(defaults)};

@@ -293,13 +293,14 @@ Description read_description(Reader& reader, uint64_t index, uint64_t alignment)
   if (dimensions > kMaxDimensions) {
     reader.fail("expected at most 4 dimensions, found " + std::to_string(dimensions));
   }
-  uint64_t elements = 1;
+  // The bound counts sizes of 0 as 1, so that the sizes' product fits in 63 bits in any order.
+  uint64_t elements = 1, bound = 1;
   for (uint32_t d = 0; d < dimensions; ++d) {
     const auto size = reader.number<uint64_t>();
-    if (size > kMaxInt64 || __builtin_mul_overflow(elements, size, &elements) ||
-        elements > kMaxInt64) {
+    if (__builtin_mul_overflow(bound, std::max<uint64_t>(size, 1), &bound) || bound > kMaxInt64) {
       reader.fail("expected fewer than 2^63 elements, found more");
     }
+    elements *= size;
     out.tensor.shape.insert(out.tensor.shape.begin(), static_cast<int64_t>(size));
   }
   const auto id = reader.number<uint32_t>();

@@ -195,6 +195,7 @@ TEST(GgufRead, RefusesTensorsThatDoNotFit) {
   EXPECT_HAS(error_of(one_tensor({uint64_t{1} << 63}, 0, 0, 64)), "2^63 elements");
   EXPECT_HAS(error_of(one_tensor({uint64_t{1} << 32, uint64_t{1} << 32}, 0, 0, 64)), "2^63");
   EXPECT_HAS(error_of(one_tensor({uint64_t{1} << 62}, 0, 0, 64)), "2^64 bytes");
+  EXPECT_HAS(error_of(one_tensor({0, uint64_t{1} << 62, uint64_t{1} << 62}, 0, 0, 64)), "2^63");
   EXPECT_HAS(error_of(one_tensor({4, 1, 1, 1, 2}, 0, 0, 32)), "4 dimensions");
   EXPECT_HAS(error_of(one_tensor({31}, 2, 0, 32)), "multiple of 32 elements");
   EXPECT_HAS(error_of(one_tensor({4}, 4, 0, 32)), "type");

@@ -74,6 +74,9 @@ bool belongs(const KeyRow& key, const std::string& architecture) {
 // expert_gating_func (llama.cpp, llama_expert_gating_func_type).
 constexpr int kSoftmax = 1, kSigmoid = 2;
 
+constexpr const char* kOriginalContext = "rope.scaling.original_context_length";
+constexpr int64_t kLlama3Context = 8192;  // where a file does not say
+
 // What a scaling divides the frequency of each pair of a head by.
 std::vector<float> factors_of(const RopeScaling& scaling, double theta, int64_t dim) {
   const auto plain = rope_frequencies(RopeScaling{}, theta, dim);
@@ -86,7 +89,7 @@ std::vector<float> factors_of(const RopeScaling& scaling, double theta, int64_t 
 }
 
 // rope_scaling that gives the file's rope_freqs.weight.
-Json scaling_of(const Gguf& file, const GgufTensor& tensor, const Json& config) {
+Json scaling_of(const Gguf& file, const GgufTensor& tensor, int64_t original, const Json& config) {
   const auto fail = [&](const std::string& what) {
     throw InputError(file.where() + ": tensor \"rope_freqs.weight\": " + what);
   };
@@ -97,11 +100,10 @@ Json scaling_of(const Gguf& file, const GgufTensor& tensor, const Json& config) 
   }
   std::vector<float> found(static_cast<size_t>(head_dim / 2));
   std::copy_n(tensor.bytes.data(), tensor.bytes.size(), reinterpret_cast<std::byte*>(found.data()));
-  // Llama 3.1's, the one set of values that has been published, but for the factor.
-  RopeScaling scaling;
+  RopeScaling scaling;  // with Llama 3.1's low_freq_factor and high_freq_factor
   scaling.type = "llama3";
   scaling.factor = *std::max_element(found.begin(), found.end());
-  scaling.original_max_position_embeddings = 8192;
+  scaling.original_max_position_embeddings = original;
   const auto expected = factors_of(scaling, config.at("rope_theta").get<double>(), head_dim);
   for (size_t i = 0; i < found.size(); ++i) {
     if (!(std::abs(found[i] - expected[i]) <= 1e-4 * expected[i])) {
@@ -113,6 +115,10 @@ Json scaling_of(const Gguf& file, const GgufTensor& tensor, const Json& config) 
 
 [[noreturn]] void fail(const Gguf& file, const std::string& key, const std::string& what) {
   throw InputError(file.where() + ": metadata \"" + key + "\": " + what);
+}
+
+bool is_count(const Json& json) {
+  return json.is_number_integer() && json >= 0 && json <= INT32_MAX;
 }
 
 const GgufValue* find(const GgufMetadata& metadata, const std::string& key) {
@@ -175,13 +181,27 @@ void add_yarn(const RopeScaling& scaling, const std::string& prefix, const std::
   const std::string at = prefix + "rope.scaling.";
   metadata[at + "type"] = GgufValue::string("yarn");
   metadata[at + "factor"] = GgufValue::f32(scaling.factor);
-  metadata[at + "original_context_length"] =
+  metadata[prefix + kOriginalContext] =
       GgufValue::u32(static_cast<uint64_t>(scaling.original_max_position_embeddings));
   metadata[at + "yarn_beta_fast"] = GgufValue::f32(scaling.beta_fast);
   metadata[at + "yarn_beta_slow"] = GgufValue::f32(scaling.beta_slow);
   if (scaling.mscale_all_dim != 0) {
     metadata[at + "yarn_log_multiplier"] = GgufValue::f32(0.1 * scaling.mscale_all_dim);
   }
+}
+
+// The factors themselves are a tensor (gguf_rope_factors), from which the rest is read.
+void add_llama3(const RopeScaling& scaling, const std::string& prefix, const std::string& where,
+                GgufMetadata& metadata) {
+  const RopeScaling published;
+  if (scaling.low_freq_factor != published.low_freq_factor ||
+      scaling.high_freq_factor != published.high_freq_factor) {
+    throw InputError(where +
+                     ": rope_scaling: GGUF is written with Llama 3.1's low_freq_factor 1 and " +
+                     "high_freq_factor 4 alone");
+  }
+  metadata[prefix + kOriginalContext] =
+      GgufValue::u32(static_cast<uint64_t>(scaling.original_max_position_embeddings));
 }
 
 // What a file may leave unsaid.
@@ -202,7 +222,11 @@ void add_head_sizes(const Gguf& file, const std::string& prefix, Json& config) {
 void add_latent_sizes(const Gguf& file, const std::string& prefix, Json& config) {
   const auto number = [&](const std::string& key, int64_t fallback) {
     const GgufValue* value = find(file.metadata(), prefix + key);
-    return value && value->value.is_number_integer() ? value->value.get<int64_t>() : fallback;
+    if (!value) return fallback;
+    if (!is_count(value->value)) {
+      fail(file, prefix + key, "expected one whole number from 0 to 2^31 - 1");
+    }
+    return value->value.get<int64_t>();
   };
   const int64_t key = number("attention.key_length_mla", number("attention.key_length", 0));
   const int64_t nope = key - config["qk_rope_head_dim"].get<int64_t>();
@@ -278,12 +302,12 @@ Json config_from_gguf(const Gguf& file) {
     const Json& json = value->value;
     const bool fits = key.type == GgufType::kF32    ? json.is_number()
                       : key.type == GgufType::kBool ? json.is_boolean()
-                                                    : json.is_number_integer();
+                                                    : is_count(json);
     if (!fits) {
       fail(file, prefix + key.gguf,
            key.type == GgufType::kF32    ? "expected a number"
            : key.type == GgufType::kBool ? "expected a bool"
-                                         : "expected one whole number");
+                                         : "expected one whole number from 0 to 2^31 - 1");
     }
     config[key.hugging_face] =
         key.type == GgufType::kF32 ? Json(shortest(json.get<double>())) : json;
@@ -305,7 +329,10 @@ Json config_from_gguf(const Gguf& file) {
   if (const auto ids = eos_ids_from_gguf(metadata); !ids.empty()) config["eos_token_id"] = ids;
   if (Json yarn = yarn_of(file, prefix); !yarn.is_null()) config["rope_scaling"] = std::move(yarn);
   if (const GgufTensor* factors = file.find("rope_freqs.weight")) {
-    config["rope_scaling"] = scaling_of(file, *factors, config);
+    const GgufValue* original = find(metadata, prefix + kOriginalContext);
+    const bool given = original && is_count(original->value);
+    config["rope_scaling"] =
+        scaling_of(file, *factors, given ? original->value.get<int64_t>() : kLlama3Context, config);
   }
   return config;
 }
@@ -331,6 +358,7 @@ GgufMetadata gguf_from_config(const ModelConfig& model, const std::string& where
     metadata[prefix + "rope.dimension_count"] = metadata.at(prefix + "attention.key_length");
   }
   if (model.rope_scaling.type == "yarn") add_yarn(model.rope_scaling, prefix, where, metadata);
+  if (model.rope_scaling.type == "llama3") add_llama3(model.rope_scaling, prefix, where, metadata);
   return metadata;
 }
 

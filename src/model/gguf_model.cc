@@ -120,9 +120,9 @@ void GgufModel::add(const GgufName& name, const GgufTensor& tensor) {
 }
 
 void GgufModel::add_experts(const GgufName& name, const GgufTensor& tensor) {
-  if (tensor.shape.size() != 3) refuse(tensor, "one matrix an expert");
+  if (tensor.shape.size() != 3 || tensor.bytes.empty()) refuse(tensor, "one matrix an expert");
   const int64_t experts = tensor.shape[0];
-  const size_t size = experts == 0 ? 0 : tensor.bytes.size() / static_cast<size_t>(experts);
+  const size_t size = tensor.bytes.size() / static_cast<size_t>(experts);
   for (int64_t e = 0; e < experts; ++e) {
     GgufTensor one = tensor;
     one.shape = {tensor.shape[1], tensor.shape[2]};
@@ -136,7 +136,7 @@ void GgufModel::add_latent(const GgufName& name, const GgufTensor& keys) {
   std::string other = name.gguf;
   other.replace(other.find("_k_b."), 5, "_v_b.");
   const GgufTensor* values = file_.find(other);
-  if (keys.shape.size() != 3 || keys.shape[2] != name.head_dim) {
+  if (keys.shape.size() != 3 || keys.shape[2] != name.head_dim || keys.bytes.empty()) {
     refuse(keys, "matrices of " + std::to_string(name.head_dim) + " columns, one a head");
   }
   const std::vector<int64_t> fitting = {keys.shape[0], name.value_dim, keys.shape[1]};

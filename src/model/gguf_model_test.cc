@@ -138,7 +138,8 @@ TEST_F(GgufModelFile, RefusesWhatIsNoModel) {
   EXPECT_EQ(error(), "no error");
   for (const auto& [key, value, message] :
        {std::tuple{"general.architecture", GgufValue::string("mamba"), "\"mamba\" is not one of"},
-        {"llama.block_count", GgufValue::u32(4000000000), "num_hidden_layers"},
+        {"llama.block_count", GgufValue::u32(4000000000), "2^31 - 1"},
+        {"llama.block_count", GgufValue::u32(100000), "num_hidden_layers"},
         {"llama.block_count", GgufValue::string("2"), "whole number"},
         {"llama.attention.head_count", GgufValue::u32(0), "above 0"},
         {"llama.attention.head_count", {GgufType::kU32, Json::array({2, 2})}, "one whole number"},
@@ -157,6 +158,8 @@ TEST_F(GgufModelFile, RefusesTensorsThatCannotBe) {
   tensors_.push_back({"blk.0.attn_q.weight", DType::kF32, {100, 256}});
   EXPECT_HAS(error(), "whole heads of 128 rows");
   tensors_.back() = {"blk.0.ffn_up_exps.weight", DType::kF32, {4, 256}};
+  EXPECT_HAS(error(), "one matrix an expert");
+  tensors_.back() = {"blk.0.ffn_up_exps.weight", DType::kF32, {int64_t{1} << 40, 0, 256}};
   EXPECT_HAS(error(), "one matrix an expert");
   tensors_ = {{"other", DType::kF32, {2}}};
   EXPECT_HAS(error(), "token_embd.weight");

@@ -261,7 +261,7 @@ GgufMetadata Converter::model_metadata(const ModelFiles& model) {
   }
   HuggingFaceTokenizer tokenizer;
   tokenizer.tokenizer = model.tokenizer.at("tokenizer.json");
-  tokenizer.where = model.tokenizer_where();
+  tokenizer.where = model.where("tokenizer.json");
   if (const auto it = model.tokenizer.find("tokenizer_config.json"); it != model.tokenizer.end()) {
     tokenizer.config = parse_json(it->second, (model.path / it->first).string());
   }

@@ -96,10 +96,19 @@ class Convert : public testing::Test {
   ThreadPool pool_{2};
 };
 
+// The models whose logits are compared with transformers', each with a wider vocabulary.
 TEST_F(Convert, EveryDirectionKeepsEverything) {
-  for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
-    const std::string a = architecture;
-    make(a, config_of(architecture, 310));
+  for (const std::string a : {"llama", "llama3", "qwen2", "qwen2_yarn", "qwen3", "qwen3_moe",
+                              "deepseek_v2", "deepseek_v2_groups", "deepseek_v3"}) {
+    SCOPED_TRACE(a);
+    const fs::path file = kFixtures / ".." / "models" / a / "config.json";
+    Json json = parse_json(read_file(file), file.string());
+    json["vocab_size"] = 310;
+    json["eos_token_id"] = {301, 300};
+    // What GGUF has no key for (RefusesWhatGgufCannotSay).
+    if (a == "qwen3_moe") json["mlp_only_layers"] = Json::array();
+    if (a == "deepseek_v3") json["rope_parameters"]["mscale"] = 1.3;
+    make(a, parse_model_config(json, a));
     convert(a, a + ".gguf");
     convert(a + ".gguf", a + "-again.gguf");
     convert(a + "-again.gguf", a + "-back");
@@ -205,6 +214,21 @@ TEST_F(Convert, Float8WithBlockScalesIsDequantized) {
       ASSERT_EQ(found[i], f8e4m3_to_f32(small[i]) * (i % 192 < 128 ? 0.5f : 2.0f)) << i;
     }
   }
+}
+
+TEST_F(Convert, RefusesWhatGgufCannotSay) {
+  const auto error_with = [&](const std::string& name, const Json& change) {
+    const fs::path file = kFixtures / ".." / "models" / name / "config.json";
+    Json json = parse_json(read_file(file), file.string());
+    json["vocab_size"] = 310;
+    json.merge_patch(change);
+    make(name, parse_model_config(json, name));
+    return error_of([&] { convert(name, name + ".gguf"); });
+  };
+  EXPECT_HAS(error_with("qwen3_moe", {{"mlp_only_layers", {0}}}), "mlp_only_layers");
+  EXPECT_HAS(error_with("deepseek_v3", {{"rope_parameters", {{"mscale", 0.5}}}}), "mscale");
+  EXPECT_HAS(error_with("llama3", {{"rope_parameters", {{"low_freq_factor", 2.0}}}}),
+             "low_freq_factor");
 }
 
 TEST_F(Convert, LosesNothingWithoutAWord) {

@@ -117,8 +117,8 @@ bool is_gguf(const fs::path& path) {
   return path.extension() == ".gguf";
 }
 
-std::string ModelFiles::tokenizer_where() const {
-  return (is_gguf(path) ? path : path / "tokenizer.json").string();
+std::string ModelFiles::where(const char* file) const {
+  return (is_gguf(path) ? path : path / file).string();
 }
 
 ModelFiles open_model_files(const fs::path& path) {

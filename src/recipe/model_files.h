@@ -42,7 +42,8 @@ struct ModelFiles {
   Json generation = Json::object();  // generation_config.json
   std::shared_ptr<const TensorSource> tensors;
 
-  std::string tokenizer_where() const;  // for messages
+  // Where `file` ("tokenizer.json"), or what stands for it, is: for messages.
+  std::string where(const char* file) const;
 };
 // InputError names the file that is missing or wrong.
 ModelFiles open_model_files(const std::filesystem::path& path);

@@ -237,7 +237,7 @@ void Runner::load_model() {
   ModelFiles files = open_model_files(position_.checkpoint ? position_.checkpoint->path
                                                            : resolve_model(recipe_.model));
   tokenizer_files_ = files.tokenizer;
-  tokenizer_ = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  tokenizer_ = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
   files.config.mla_expanded = expand_mla(recipe_, files.config);
   model_ = Model::load(files.config, files.tensors, ops_, dtype, Model::Use::kTraining);
 }
