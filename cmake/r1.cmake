@@ -19,11 +19,17 @@ function(r1_library NAME)
   list(TRANSFORM A_DEPS PREPEND r1_)
   target_link_libraries(r1_${NAME} ${scope} ${A_DEPS} ${A_LIBS})
   if(tests AND BUILD_TESTING)
-    add_executable(${NAME}_test ${tests})
-    target_link_libraries(${NAME}_test PRIVATE r1_${NAME} GTest::gtest GTest::gtest_main)
-    target_compile_definitions(${NAME}_test PRIVATE R1_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    gtest_discover_tests(${NAME}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+    r1_test(${NAME}_test SOURCES ${tests} LIBS r1_${NAME})
   endif()
+endfunction()
+
+# r1_test(NAME SOURCES file... LIBS target...): an executable of GoogleTest's tests, known to ctest.
+function(r1_test NAME)
+  cmake_parse_arguments(A "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${NAME} ${A_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${A_LIBS} GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${NAME} PRIVATE R1_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES PROPERTIES TIMEOUT 600)
 endfunction()
 
 # r1_embed(OUT NAMES name... FILES file...): makes OUT, a source that defines each name in namespace

@@ -3,7 +3,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="cmake ninja-build g++ pkg-config nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
-  libpcre2-dev libutf8proc-dev libxxhash-dev libgtest-dev"
+  libedit-dev libpcre2-dev libutf8proc-dev libxxhash-dev libgtest-dev"
 
 die() {
   echo "$0: $*" >&2

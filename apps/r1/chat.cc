@@ -1,27 +1,43 @@
 // r1 chat: talk to a model and watch it think.
-#include <unistd.h>
-
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <iostream>
 #include <optional>
 
+#include "answer_view.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/rng.h"
+#include "base/text_util.h"
 #include "console.h"
 #include "engine/engine.h"
+#include "line_editor.h"
 #include "session.h"
 #include "tasks/countdown.h"
 #include "text/think.h"
+#include "text/unicode.h"
 
 namespace r1 {
 namespace {
 
+constexpr const char* kHelp =
+    "  /think N      close the thinking after N tokens and ask for the answer; /think off\n"
+    "  /fold         thinking as one line that counts its tokens; /unfold\n"
+    "  /show         the last answer's thinking\n"
+    "  /system TEXT  the system message; begins a new conversation\n"
+    "  /again        another try at the last question\n"
+    "  /reset        a new conversation\n"
+    "  /save FILE    the conversation as JSON Lines\n"
+    "  /quit         or Ctrl-D\n"
+    "  //TEXT        says /TEXT. Ctrl-C stops an answer.\n";
+
 struct Options {
   CommonOptions common;
-  SamplingParams sampling;
-  std::string model, dtype = "auto";
+  SamplingOptions sampling;
+  ThinkingBudget thinking;
+  std::string model, dtype = "auto", system;
   int64_t max_new_tokens = 0;
+  bool fold = false;
 };
 
 // "3 7 8 53" or "3, 7, 8 = 53": all numbers, the last one the target.
@@ -49,91 +65,215 @@ std::optional<CountdownProblem> parse_puzzle(const std::string& line) {
   return problem;
 }
 
+// The longest conversation that the model and the engine's cache hold.
+int64_t context_of(const Model& model) {
+  const int64_t page = KvCache::page_bytes(model.config(), model.config().num_hidden_layers);
+  const int64_t pages = EngineOptions{}.kv_bytes / page;
+  return std::min(model.max_positions(), std::max<int64_t>(1, pages - 2) * kPageSize);
+}
+
 class Chat {
  public:
   Chat(const Options& o, const OpenModel& model, Ops& ops)
       : options_(o),
         model_(model),
-        engine_(model.model, ops, engine_options(model), &model.tokenizer) {
+        context_(context_of(model.model)),
+        engine_(model.model, ops, engine_options(context_), &model.tokenizer),
+        thinking_(o.thinking),
+        folded_(o.fold),
+        system_(o.system) {
     // A model whose vocabulary has the prompt's word as one token was made for Countdown.
-    countdown_ = model.tokenizer.encode("Numbers:").size() == 1;
+    countdown_ = !model.chat && model.tokenizer.encode("Numbers:").size() == 1;
+    reset();
   }
 
   void run() {
-    const bool terminal = ::isatty(STDIN_FILENO) == 1;
-    if (terminal) {
-      say("%s  (/again: another try, /quit)\n", model_.folder.c_str());
-      if (countdown_)
-        say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
-    }
-    for (std::string line, last;;) {
-      if (terminal) say("%s>%s ", Style::bold(), Style::reset());
-      if (!std::getline(std::cin, line) || line == "/quit") break;
-      if (line == "/again") line = last;
-      if (line.empty()) continue;
-      last = line;
+    const InterruptGuard guard;
+    LineEditor editor("> ");
+    if (editor.on_terminal()) greet();
+    while (auto line = editor.read()) {
       try {
-        answer(line);
+        if (!act(to_utf8_lossy(*line))) break;
       } catch (const InputError& e) {
-        say("%s\n", e.what());
+        say("%s\n", printable(e.what()).c_str());
+      } catch (const JobError& e) {
+        say("%s\n", printable(e.what()).c_str());
       }
     }
   }
 
  private:
-  static EngineOptions engine_options(const OpenModel& model) {
+  static EngineOptions engine_options(int64_t context) {
     EngineOptions options;
     options.max_sequences = 1;
-    options.max_context = model.model.max_positions();
+    options.max_context = context;
     return options;
   }
 
-  void answer(const std::string& line) {
+  void greet() const {
+    say("%s  (/help, /again: another try, /quit)\n", model_.files.path.c_str());
+    if (countdown_) {
+      say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
+    } else if (!model_.chat) {
+      say("This model has no chat template: it goes on from each line, and remembers nothing.\n");
+    }
+  }
+
+  // False to quit.
+  bool act(const std::string& line) {
+    if (line.empty()) return true;
+    if (line.starts_with("//")) return ask(line.substr(1));
+    if (!line.starts_with("/")) return ask(line);
+    const size_t space = std::min(line.find(' '), line.size());
+    const std::string name = line.substr(0, space);
+    const size_t begin = std::min(line.find_first_not_of(' ', space), line.size());
+    return command(name, line.substr(begin));
+  }
+
+  bool command(const std::string& name, const std::string& argument) {
+    if (name == "/quit" || name == "/exit") return false;
+    if (name == "/help") {
+      say("%s", kHelp);
+    } else if (name == "/think") {
+      set_thinking(argument);
+    } else if (name == "/fold" || name == "/unfold") {
+      folded_ = name == "/fold" && !folded_;
+      say("thinking is %s\n", folded_ ? "folded" : "shown");
+      if (name == "/unfold") show_thinking();
+    } else if (name == "/show") {
+      show_thinking();
+    } else if (name == "/system") {
+      system_ = argument;
+      reset();
+    } else if (name == "/reset") {
+      reset();
+    } else if (name == "/save") {
+      save(argument);
+    } else if (name == "/again") {
+      return again();
+    } else {
+      const std::vector<std::string> known = {"/quit",   "/help",  "/think", "/fold", "/unfold",
+                                              "/system", "/reset", "/save",  "/show", "/again"};
+      throw InputError("there is no " + in_quotes(name) + did_you_mean(name, known) +
+                       "; see /help, or write //... to say it");
+    }
+    return true;
+  }
+
+  void set_thinking(const std::string& argument) {
+    int64_t tokens = -1;
+    const char* end = argument.data() + argument.size();
+    const auto read = std::from_chars(argument.data(), end, tokens);
+    const bool number = read.ec == std::errc{} && read.ptr == end && tokens >= 0;
+    if (!number && argument != "off")
+      throw InputError("/think: expected a number of tokens, or off");
+    thinking_.max_tokens = number ? tokens : -1;
+  }
+
+  void show_thinking() const {
+    say("%s%s%s\n", Style::dim(), printable(last_thinking_).c_str(), Style::reset());
+  }
+
+  void reset() {
+    messages_ = OrderedJson::array();
+    if (!system_.empty()) messages_.push_back({{"role", "system"}, {"content", system_}});
+  }
+
+  void save(const std::string& file) const {
+    if (file.empty()) throw InputError("/save: expected a file's name");
+    std::string rows;
+    for (const OrderedJson& m : messages_) rows += m.dump() + "\n";
+    write_file_atomic(file, rows);
+    say("%zu messages in %s\n", messages_.size(), file.c_str());
+  }
+
+  bool again() {
+    if (last_question_.empty()) throw InputError("/again: nothing was asked yet");
+    // Without the question that is asked again, and without its answer.
+    while (!messages_.empty() && messages_.back()["role"] != "system") {
+      const bool question = messages_.back()["role"] == "user";
+      messages_.erase(messages_.size() - 1);
+      if (question) break;
+    }
+    return ask(last_question_);
+  }
+
+  bool ask(const std::string& text) {
+    last_question_ = text;
+    if (!model_.chat) {
+      continue_line(text);
+      return true;
+    }
+    OrderedJson messages = messages_;
+    messages.push_back({{"role", "user"}, {"content", text}});
+    const ChatPrompt prompt = model_.chat->prompt(messages);
+    const Completion c = answer(prompt);
+    std::string said = model_.tokenizer.decode(c.ids, true);
+    if (prompt.opens_thinking) said = std::string(kThinkOpen) + "\n" + said;
+    // Thinking that was stopped is over all the same: templates look for its end.
+    const ThinkSplit split = split_thinking(said);
+    if (split.opened && !split.closed) said += ThinkingBudget::kClose;
+    messages.push_back({{"role", "assistant"}, {"content", said}});
+    messages_ = std::move(messages);
+    note(c, "");
+    return true;
+  }
+
+  // A model without a chat template goes on from the line; a Countdown model gets a puzzle.
+  void continue_line(const std::string& line) {
     const auto puzzle = countdown_ ? parse_puzzle(line) : std::nullopt;
     const Problem problem =
         puzzle ? make_countdown_problem(*puzzle) : Problem{line + "\n", "", "", {}};
-    Request r;
-    r.prompt = model_.tokenizer.encode(problem.prompt);
-    const int64_t room = model_.model.max_positions() - static_cast<int64_t>(r.prompt.size());
-    r.max_new_tokens = options_.max_new_tokens > 0 ? options_.max_new_tokens : room;
-    r.sampling = options_.sampling;
-    r.seed = mix_seed(options_.common.seed, turn_++);
-    r.stop_ids = model_.model.config().eos_token_ids;
-    StreamDecoder decoder(model_.tokenizer, true);
-    ThinkStream think;
-    engine_.on_token([&](const TokenEvent& e) { print(think.push(decoder.push(e.id))); });
-    const int64_t id = engine_.submit(std::move(r));
-    while (engine_.step()) {
-    }
-    print(think.push(decoder.finish()));
-    print(think.finish());
-    const Completion c = engine_.take(id)[0];
-    std::printf("\n");
-    std::fflush(stdout);
+    const Completion c =
+        answer({model_.tokenizer.encode(problem.prompt), opens_thinking(problem.prompt)});
     std::string verdict;
     if (puzzle) {
-      verdict =
-          ", " +
-          make_task("countdown")->verify(problem, model_.tokenizer.decode(c.ids, true)).reason;
+      const std::string text = model_.tokenizer.decode(c.ids, true);
+      verdict = ", " + make_task("countdown")->verify(problem, text).reason;
     }
+    note(c, verdict);
+  }
+
+  // Streams the answer to the terminal. Ctrl-C ends it where it is.
+  Completion answer(const ChatPrompt& prompt) {
+    Request r;
+    r.prompt = prompt.ids;
+    const int64_t room = context_ - static_cast<int64_t>(r.prompt.size());
+    if (room <= 0) {
+      throw InputError("the conversation has " + std::to_string(r.prompt.size()) +
+                       " tokens and the context " + std::to_string(context_) + "; see /reset");
+    }
+    r.max_new_tokens = options_.max_new_tokens > 0 ? options_.max_new_tokens : room;
+    r.sampling = options_.sampling.over(model_.defaults.sampling);
+    r.seed = mix_seed(options_.common.seed, turn_++);
+    r.stop_ids = model_.defaults.stop_ids;
+    r.thinking = thinking_;
+    r.thinking.opened_by_prompt = prompt.opens_thinking;
+    AnswerView view(model_.tokenizer, prompt.opens_thinking, folded_);
+    engine_.on_token([&](const TokenEvent& e) { view.push(e.id); });
+    InterruptGuard::take();
+    const int64_t id = engine_.submit(std::move(r));
+    while (engine_.step()) {
+      if (InterruptGuard::take()) engine_.cancel(id);
+    }
+    view.finish();
+    last_thinking_ = view.thinking();
+    return engine_.take(id)[0];
+  }
+
+  static void note(const Completion& c, const std::string& verdict) {
     say("%s[%zu tokens, %s%s]%s\n", Style::dim(), c.ids.size(), finish_reason_name(c.reason),
         verdict.c_str(), Style::reset());
   }
 
-  // Thinking is dimmed; both go to the standard output, which a terminal shows as one stream.
-  static void print(const std::vector<ThinkPiece>& pieces) {
-    for (const ThinkPiece& p : pieces) {
-      const bool dim = p.part == TextPart::kThinking && ::isatty(STDOUT_FILENO) == 1;
-      std::printf("%s%s%s", dim ? Style::dim() : "", printable(p.text).c_str(),
-                  dim ? Style::reset() : "");
-    }
-    std::fflush(stdout);
-  }
-
   const Options& options_;
   const OpenModel& model_;
+  const int64_t context_;
   Engine engine_;
-  bool countdown_ = false;
+  ThinkingBudget thinking_;
+  bool countdown_ = false, folded_ = false;
+  std::string system_, last_question_, last_thinking_;
+  OrderedJson messages_;  // with the answers' thinking; the template leaves it out
   uint64_t turn_ = 0;
 };
 
@@ -142,11 +282,18 @@ class Chat {
 void add_chat(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("chat", "talk to a model in the terminal, its thinking dimmed");
+  c->footer(
+      std::string("Lines that begin with / are commands:\n") + kHelp +
+      "The model's own chat template makes the prompt; earlier thinking is left out of it, as\n"
+      "DeepSeek-R1 wants it, and nothing you write becomes a special token.");
   c->add_option("MODEL", o->model, kModelHelp);
+  c->add_option("--system", o->system, "the system message");
+  c->add_flag("--fold", o->fold, "show thinking as one line");
+  add_thinking(*c, o->thinking);
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest answer; 0: what the context holds")
       ->capture_default_str();
   c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
-  add_sampling(*c, o->sampling);
+  o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] {
     Machine machine(o->common);

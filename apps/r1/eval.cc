@@ -12,7 +12,7 @@ namespace {
 
 struct Options {
   CommonOptions common;
-  SamplingParams sampling;
+  SamplingOptions sampling;
   std::string model, task, dtype = "auto", completions;
   int64_t n = 1, problems = 200, max_new_tokens = 400;
 };
@@ -87,7 +87,8 @@ void eval(const Options& o) {
   ProgressLine line;
   const auto groups = sample_rollouts(
       engine, model.tokenizer, model.model.config(), *task, std::move(problems),
-      {o.sampling, o.n, o.max_new_tokens}, o.common.seed, [&](int64_t done) {
+      {o.sampling.over(model.defaults.sampling), o.n, o.max_new_tokens}, o.common.seed,
+      [&](int64_t done) {
         line.show(static_cast<double>(done) / all, std::to_string(done) + " completions", false);
       });
   line.clear();
@@ -106,7 +107,7 @@ void eval(const Options& o) {
     writer.finish();
   }
   if (o.common.json) {
-    OrderedJson json = {{"model", model.folder.string()}, {"task", o.task}};
+    OrderedJson json = {{"model", model.files.path.string()}, {"task", o.task}};
     json.update(evaluation_json(e));
     std::printf("%s\n", json.dump().c_str());
   } else {
@@ -133,7 +134,7 @@ void add_eval(CLI::App& app) {
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest completion")->capture_default_str();
   c->add_option("--completions", o->completions, "file for the completions with their rewards");
   c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
-  add_sampling(*c, o->sampling);
+  o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { eval(*o); });
 }

@@ -9,8 +9,10 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "engine/engine.h"
 #include "model/model.h"
 #include "model/sampling.h"
+#include "recipe/model_chat.h"
 #include "recipe/model_files.h"
 
 namespace r1 {
@@ -38,10 +40,11 @@ class Machine {
 };
 
 struct OpenModel {
-  std::filesystem::path folder;
-  TokenizerFiles files;
+  ModelFiles files;
   Tokenizer tokenizer;
   Model model;
+  std::optional<ChatFormat> chat;
+  GenerationDefaults defaults;
 };
 
 // `name` as resolve_model takes it.
@@ -49,11 +52,21 @@ OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model:
 
 // What CLI11 shows for every MODEL argument.
 inline constexpr const char* kModelHelp =
-    "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
-    "shipped model";
+    "a Hugging Face folder, a GGUF file, a run folder, or a name in the Hugging Face cache; none "
+    "means the shipped model";
 
-// --temperature, --top-k, --top-p, --min-p.
-void add_sampling(CLI::App& command, SamplingParams& sampling);
+// --temperature, --top-k, --top-p, --min-p: each, where it is given, in the place of the model's
+// own (recipe/model_chat.h).
+struct SamplingOptions {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int64_t> top_k;
+
+  void add_to(CLI::App& command);
+  SamplingParams over(SamplingParams model) const;
+};
+
+// --think, --waits: ThinkingBudget (engine/engine.h).
+void add_thinking(CLI::App& command, ThinkingBudget& budget);
 
 // --dtype of models opened for inference: nothing for "auto", the files' own types, in place.
 inline constexpr const char* kDtypeHelp =
@@ -63,6 +76,7 @@ std::optional<DType> parse_dtype_option(const std::string& name);
 // Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);

@@ -1,8 +1,8 @@
 // The operations a transformer is made of, each with its backward beneath it: what a backend does.
 //
 // Shapes:  T rows (tokens) of a batch   C model width     N, K output and input width of a product
-//          H query heads   G key/value heads   D head dimension   F feed-forward width   V
-//          vocabulary
+//          H query heads   G key/value heads   D head dimension   F feed-forward width
+//          V vocabulary   E experts   K experts of a row
 //
 // The contract (docs/numerics.md): an output element is reduced in an order that depends on the
 // reduction's length alone, never on the number of rows, the chunking or the threads. A reduction
@@ -68,18 +68,22 @@ void dequantize_row(const MappedWeight& w, int64_t n, float* out);
 
 // One layer's pages of keys and values (or of their gradients). A page holds kPageSize consecutive
 // positions of one sequence, keys transposed so that a query meets 16 keys in one vector:
-//   k[page][G][D][kPageSize]      v[page][G][kPageSize][D]
+//   k[page][G][key_dim][kPageSize]      v[page][G][kPageSize][value_dim]
+// In a latent layer (multi-head latent attention) there is no v: a value is the first value_dim
+// elements of its key.
 struct KvLayer {
   float* k = nullptr;
   float* v = nullptr;
-  int64_t kv_heads = 0, head_dim = 0;
+  int64_t kv_heads = 0, key_dim = 0, value_dim = 0;
+  bool latent = false;
 
-  int64_t page_floats() const { return kv_heads * head_dim * kPageSize; }
+  int64_t k_floats() const { return kv_heads * key_dim * kPageSize; }  // of a page
+  int64_t v_floats() const { return kv_heads * value_dim * kPageSize; }
   float* k_page(int64_t page, int64_t head) const {
-    return k + page * page_floats() + head * head_dim * kPageSize;
+    return k + page * k_floats() + head * key_dim * kPageSize;
   }
   float* v_page(int64_t page, int64_t head) const {
-    return v + page * page_floats() + head * head_dim * kPageSize;
+    return v + page * v_floats() + head * value_dim * kPageSize;
   }
 };
 
@@ -98,6 +102,32 @@ struct Sequence {
 // a completion branches off it.
 struct PageCopy {
   int32_t from = 0, to = 0, slots = 0;
+};
+
+// One of several products at once, as matmul without a bias. What they write does not overlap.
+struct Product {
+  ConstTensor x;  // [T, K]
+  const PackedWeight* w;
+  Tensor out;  // [T, N]
+};
+
+// The gradient of its weight, as matmul_backward_weight.
+struct WeightGradient {
+  ConstTensor dout, x;
+  Tensor dw;
+};
+
+// How a row's experts are chosen. Among equals the lower index wins.
+struct Routing {
+  bool sigmoid = false;  // scores are the logits' sigmoids (DeepSeek-V3) or their softmax
+  int64_t experts = 0;   // of a row: K
+  // Experts stand in `groups` equal groups in order. Only those in the best groups_per_row are
+  // chosen from. A group's score is that of its best expert (DeepSeek-V2), or the sum of its two
+  // best (DeepSeek-V3).
+  int64_t groups = 1, groups_per_row = 1;
+  bool group_pairs = false;
+  bool normalize = false;  // a row's weights are divided by their sum
+  float scale = 1;         // what they are multiplied by, last
 };
 
 struct AdamW {
@@ -133,6 +163,10 @@ class Ops {
   // dbias[n] += sum_t dout[t, n], rows in order.
   virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
 
+  // Independent products at once: an expert each, a head each.
+  virtual void matmuls(std::span<const Product> products) = 0;
+  virtual void matmuls_backward_weight(std::span<const WeightGradient> gradients) = 0;
+
   // --- rows ---
   // out[t] = table[ids[t]]
   virtual void embed(std::span<const int32_t> ids, ConstTensor table_VC, Tensor out_TC) = 0;
@@ -161,19 +195,42 @@ class Ops {
                                  int64_t groups, const float* rstd, bool add, Tensor dx,
                                  float* dw) = 0;
 
-  // Rotates pairs (i, i + D/2) of each head by the angle of its row's position, in place.
-  // cos_sin is [positions, D]: D/2 cosines, then D/2 sines. x is [T, heads * D].
-  virtual void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
-                    ConstTensor cos_sin) = 0;
-  virtual void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                             ConstTensor cos_sin) = 0;
+  // Rotates pairs of the last D elements of each head by the angle of its row's position, in place.
+  // cos_sin is [positions, D]: D/2 cosines, then D/2 sines. x is [T, heads * head_dim]. A pair is
+  // (i, i + D/2), or (2i, 2i + 1) where interleaved (DeepSeek).
+  virtual void rope(Tensor x, int64_t head_dim, bool interleaved,
+                    std::span<const int32_t> positions, ConstTensor cos_sin) = 0;
+  virtual void rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                             std::span<const int32_t> positions, ConstTensor cos_sin) = 0;
+
+  // Moves `width` elements of each head: out[t, h * out_step + i] (+)= x[t, h * x_step + i]. An
+  // x_step of 0 gives every head the same; an out_step of 0, with `add`, sums over heads in order.
+  virtual void copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step,
+                          int64_t heads, int64_t width, bool add) = 0;
 
   // out[t, f] = silu(gate_up[t, f]) * gate_up[t, F + f]
   virtual void swiglu(ConstTensor gate_up_T2F, Tensor out_TF) = 0;
   virtual void swiglu_backward(ConstTensor dout_TF, ConstTensor gate_up_T2F, Tensor dgate_up) = 0;
 
+  // --- experts ---
+  // From each row's logits [T, E], the K experts it goes to, ascending, and their weights: expert
+  // and weight are [T, K]. bias [E] (may be null) is added to scores for the choice alone.
+  virtual void route(ConstTensor logits_TE, const float* bias, const Routing& routing,
+                     int32_t* expert, float* weight) = 0;
+  // Writes dlogits. The choice itself has no gradient.
+  virtual void route_backward(const float* dweight, ConstTensor logits_TE, const int32_t* expert,
+                              const Routing& routing, Tensor dlogits_TE) = 0;
+  // out[t] = (add ? out[t] : 0) + sum_j weight[t, j] y[slot[t, j]], j in order. slot and weight are
+  // [T, K]; a row of y has one slot.
+  virtual void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
+                            bool add, Tensor out) = 0;
+  // Writes dy[slot[t, j]] = weight[t, j] dout[t] and dweight[t, j] = dout[t] . y[slot[t, j]].
+  virtual void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                                     const float* weight, Tensor dy, float* dweight) = 0;
+
   // --- attention over pages ---
-  // Writes the rows' keys and values to their sequences' pages. k and v are [T, G * D].
+  // Writes the rows' keys and values to their sequences' pages. k is [T, G * key_dim], v [T, G *
+  // value_dim], or empty for a latent layer.
   virtual void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
                          KvLayer kv) = 0;
   // dk and dv of the rows, read from the pages of gradients.
@@ -184,8 +241,9 @@ class Ops {
   virtual void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) = 0;
 
   // Causal attention of each row over its sequence's positions up to its own: online softmax over
-  // blocks of kBlockPages pages, in order. q, out [T, H * D]; head h reads KV head h / (H / G). lse
-  // [T, H] gets the log of the softmax's denominator (for backward); it may be null.
+  // blocks of kBlockPages pages, in order. q [T, H * key_dim], out [T, H * value_dim]; head h reads
+  // KV head h / (H / G). lse [T, H] gets the log of the softmax's denominator (for backward); it
+  // may be null.
   virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                          Tensor out, float* lse) = 0;
   // Writes dq; ADDS to the pages of dkv (zero them first). Within a family, sequences in order.

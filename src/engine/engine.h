@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/page_pool.h"
@@ -22,6 +23,18 @@
 
 namespace r1 {
 
+// Budget forcing (s1: Muennighoff et al., 2025): thinking of a chosen length.
+struct ThinkingBudget {
+  static constexpr std::string_view kClose = "\n</think>\n\n";
+  static constexpr std::string_view kWait = "Wait";
+
+  int64_t max_tokens = -1;  // after so many tokens of thinking kClose is written; -1: no limit
+  int64_t waits = 0;        // so many times kWait is written in the place of </think>
+  bool opened_by_prompt = false;  // the prompt ended in <think> (text/think.h)
+
+  bool active() const { return max_tokens >= 0 || waits > 0; }
+};
+
 struct Request {
   std::vector<int32_t> prompt;  // at least one token
   SamplingParams sampling;
@@ -30,6 +43,7 @@ struct Request {
   int64_t n = 1;                  // completions of this prompt; the i-th draws from its own stream
   std::vector<int32_t> stop_ids;  // end a completion, and are its last token
   std::vector<std::string> stop;  // end a completion where its text contains one of them
+  ThinkingBudget thinking;        // needs a tokenizer; waits need one with </think> as a token
 };
 
 enum class FinishReason { kStop, kLength, kCancelled };
@@ -39,6 +53,9 @@ struct Completion {
   std::vector<int32_t> ids;
   std::vector<float> logprobs;  // of each id, under the distribution it was drawn from
   FinishReason reason = FinishReason::kLength;
+  // Under a thinking budget: tokens of thinking, and which of the ids it wrote and nobody drew.
+  int64_t thinking_tokens = 0;
+  std::vector<int64_t> forced;  // indices into ids, in order
 };
 
 // Told of every token as it is drawn.
@@ -99,13 +116,15 @@ class Engine {
  private:
   struct Running;
   struct Group;
+  struct Forcing;
 
+  void check_thinking(const ThinkingBudget& budget) const;
   void admit();
   void launch();
   void build_batch();
   void sample_tokens();
   void accept(Running& sequence, int32_t id, float logprob);
-  bool stop_string_found(Running& sequence, int32_t id);
+  bool stop_string_found(Running& sequence, const std::string& text);
   void remove_finished();
   int64_t pages_of_completion(const Group& group) const;
 

@@ -16,6 +16,8 @@
 namespace r1 {
 namespace {
 
+using Ids = std::vector<int32_t>;
+
 constexpr int64_t kVocab = 496;  // the number tokenizer's
 
 Model make_model(Ops& ops) {
@@ -472,6 +474,105 @@ TEST_F(EngineTest, OddOptions) {
   Engine engine(model_, *ops_, none);
   EXPECT_THROW(engine.submit(r), InputError);
   EXPECT_FALSE(engine.step());
+}
+
+// --- thinking budgets ---
+
+std::string text_of(const Tokenizer& tokenizer, const Completion& c) {
+  return tokenizer.decode(c.ids);
+}
+
+TEST_F(EngineTest, ThinkingIsCutAtItsBudget) {
+  Request r = request(3, 5, 40, 8);
+  r.thinking = {.max_tokens = 7, .waits = 0, .opened_by_prompt = true};
+  int cut = 0;
+  for (const Completion& c : alone(r)) {
+    const std::string text = text_of(tokenizer_, c);
+    if (c.forced.empty()) {  // closed by itself before that
+      EXPECT_LT(c.thinking_tokens, 7);
+      EXPECT_NE(text.find("</think>"), text.npos);
+      continue;
+    }
+    ++cut;
+    EXPECT_EQ(c.thinking_tokens, 7);
+    EXPECT_EQ(c.forced[0], 7);
+    const Ids close(c.ids.begin() + c.forced.front(), c.ids.begin() + c.forced.back() + 1);
+    EXPECT_EQ(tokenizer_.decode(close), ThinkingBudget::kClose);
+    EXPECT_EQ(c.ids.size(), 40u);
+  }
+  EXPECT_GT(cut, 4);
+}
+
+TEST_F(EngineTest, BudgetOfZeroAnswersAtOnce) {
+  Request r = request(4, 5, 12);
+  r.thinking = {.max_tokens = 0, .waits = 0, .opened_by_prompt = true};
+  EXPECT_TRUE(text_of(tokenizer_, alone(r)[0]).starts_with(ThinkingBudget::kClose));
+  r.thinking.opened_by_prompt = false;  // nothing thinks, so nothing is cut
+  EXPECT_TRUE(alone(r)[0].forced.empty());
+}
+
+// What comes before the cut is what comes without a budget; and the whole depends on nothing else
+// in the batch.
+TEST_F(EngineTest, BudgetsKeepTheirPrefixAndAreTheSameInAnyBatch) {
+  std::vector<Request> all;
+  for (uint64_t i = 0; i < 6; ++i) {
+    all.push_back(request(50 + i, 4 + static_cast<int64_t>(i), 30, 3));
+    all.back().thinking = {.max_tokens = 4 * static_cast<int64_t>(i), .opened_by_prompt = true};
+  }
+  Engine engine(model_, *ops_, {}, &tokenizer_);
+  const auto together = engine.generate(all);
+  int forced = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_TRUE(same(together[i], alone(all[i])));
+    Request free = all[i];
+    free.thinking = {};
+    const auto without = alone(free);
+    for (size_t k = 0; k < 3; ++k) {
+      const size_t cut = 4 * i;
+      EXPECT_TRUE(std::equal(without[k].ids.begin(),
+                             without[k].ids.begin() + static_cast<std::ptrdiff_t>(cut),
+                             together[i][k].ids.begin()));
+      forced += together[i][k].forced.empty() ? 0 : 1;
+    }
+  }
+  EXPECT_GT(forced, 12);
+}
+
+TEST_F(EngineTest, WaitStandsInThePlaceOfTheEnd) {
+  const int32_t end = tokenizer_.token_to_id("</think>").value();
+  const Ids wait = tokenizer_.encode(ThinkingBudget::kWait);
+  Request r = request(9, 5, 200, 16);
+  r.sampling.temperature = 3.0;  // near uniform, so that </think> is drawn now and then
+  Request free = r;
+  r.thinking = {.max_tokens = -1, .waits = 2, .opened_by_prompt = true};
+  const auto prolonged = alone(r), plain = alone(free);
+  size_t waited = 0;
+  for (size_t k = 0; k < prolonged.size(); ++k) {
+    const Completion& c = prolonged[k];
+    const auto first = std::find(plain[k].ids.begin(), plain[k].ids.end(), end);
+    if (first == plain[k].ids.end()) {
+      EXPECT_TRUE(same(c, plain[k]));
+      continue;
+    }
+    ++waited;
+    // Up to the end of the thinking all is the same; there stands the wait.
+    const auto at = first - plain[k].ids.begin();
+    EXPECT_TRUE(std::equal(plain[k].ids.begin(), first, c.ids.begin()));
+    const size_t written = std::min(wait.size(), c.ids.size() - static_cast<size_t>(at));
+    EXPECT_TRUE(std::equal(wait.begin(), wait.begin() + static_cast<std::ptrdiff_t>(written),
+                           c.ids.begin() + at));
+    ASSERT_GE(c.forced.size(), written);
+    EXPECT_EQ(c.forced[0], at);
+    EXPECT_LE(c.forced.size(), 2 * wait.size());
+  }
+  EXPECT_GT(waited, 2u);
+}
+
+TEST_F(EngineTest, BudgetsThatCannotBeKept) {
+  Engine engine(model_, *ops_, {});
+  Request r = request(1, 3, 4);
+  r.thinking.max_tokens = 3;
+  EXPECT_THROW(engine.submit(r), InputError);
 }
 
 }  // namespace

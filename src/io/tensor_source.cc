@@ -18,6 +18,12 @@ std::string shape_text(std::span<const int64_t> shape) {
   return text + (shape.size() > kShown ? ", ...]" : "]");
 }
 
+int64_t TensorSpec::elements() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
 void copy_to_f32(const TensorInfo& tensor, float* dst) {
   if (!can_dequantize(tensor.dtype)) {
     throw InputError("tensor " + in_quotes(tensor.name) +

@@ -12,6 +12,16 @@
 
 namespace r1 {
 
+// What a tensor will be in a file that is to be written.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+
+  int64_t elements() const;
+  size_t bytes() const { return dtype_bytes(dtype, elements()); }
+};
+
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;

@@ -19,6 +19,6 @@ void write(const ModelConfig& c, Json& json) {
 
 }  // namespace
 
-const Architecture kLlama = {"LlamaForCausalLM", "llama", read, write, dense_block};
+const Architecture kLlama = {"LlamaForCausalLM", "llama", read, write, standard_block};
 
 }  // namespace r1

@@ -13,6 +13,7 @@ void read(const ConfigReader& in, ModelConfig& c) {
 
 }  // namespace
 
-const Architecture kQwen2 = {"Qwen2ForCausalLM", "qwen2", read, write_grouped_query, dense_block};
+const Architecture kQwen2 = {"Qwen2ForCausalLM", "qwen2", read, write_grouped_query,
+                             standard_block};
 
 }  // namespace r1

@@ -18,6 +18,6 @@ void write(const ModelConfig& c, Json& json) {
 
 }  // namespace
 
-const Architecture kQwen3 = {"Qwen3ForCausalLM", "qwen3", read, write, dense_block};
+const Architecture kQwen3 = {"Qwen3ForCausalLM", "qwen3", read, write, standard_block};
 
 }  // namespace r1

@@ -1,6 +1,10 @@
 #include "model/config.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
+#include "base/files.h"
 #include "model/architecture.h"
 
 namespace r1 {
@@ -53,6 +57,11 @@ ModelConfig parse_model_config(const Json& json, const std::string& where) {
   return c;
 }
 
+ModelConfig read_model_config(const std::filesystem::path& folder) {
+  const std::string path = (folder / "config.json").string();
+  return parse_model_config(parse_json(read_file(path), path), path);
+}
+
 Json model_config_json(const ModelConfig& c) {
   const Architecture& architecture = find_architecture(c.architecture, "model config");
   Json j = {{"architectures", {c.architecture}},
@@ -80,20 +89,46 @@ Json model_config_json(const ModelConfig& c) {
   return j;
 }
 
+bool ModelConfig::sparse(int64_t layer) const {
+  const auto& dense = mlp_only_layers;
+  return routed_experts > 0 && layer >= first_k_dense_replace &&
+         (layer + 1) % decoder_sparse_step == 0 &&
+         std::find(dense.begin(), dense.end(), layer) == dense.end();
+}
+
+KvLayer ModelConfig::kv_shape() const {
+  if (mla()) return {nullptr, nullptr, 1, latent_width(), kv_lora_rank, true};
+  return {nullptr, nullptr, num_key_value_heads, head_dim, head_dim, false};
+}
+
 int64_t ModelConfig::parameters() const {
   int64_t total = 0;
   for (const ParameterSpec& p : parameter_specs(*this)) total += p.size();
   return total;
 }
 
+int64_t ModelConfig::active_parameters() const {
+  double total = 0;
+  for (const ParameterSpec& p : parameter_specs(*this)) {
+    total += static_cast<double>(p.size()) * p.share;
+  }
+  return std::llround(total);
+}
+
 double ModelConfig::forward_flops(double context) const {
-  const double attention = 2.0 * static_cast<double>(query_width()) * context;
   double products = static_cast<double>(vocab_size * hidden_size);  // the head
   for (const ParameterSpec& p : parameter_specs(*this)) {
     if (p.vector || p.name == "embedding" || p.name == "head") continue;
-    products += static_cast<double>(p.size());
+    products += static_cast<double>(p.size()) * p.share;
   }
-  return 2.0 * (products + static_cast<double>(num_hidden_layers) * attention);
+  // A key's share of scores and of the weighted sum. In MLA's expanded form a sequence's keys are
+  // made once, as its rows are: kv_b is counted with the products in both forms.
+  int64_t width = 2 * query_width();
+  if (mla()) {
+    width = num_attention_heads *
+            (mla_expanded ? qk_head_dim() + v_head_dim : latent_width() + kv_lora_rank);
+  }
+  return 2.0 * (products + static_cast<double>(num_hidden_layers * width) * context);
 }
 
 }  // namespace r1

@@ -58,19 +58,21 @@ void block_backward(Pass& p, int64_t layer, const Saved& s, Tensor dx, Gradients
 
 }  // namespace
 
-KvLayer Pass::zero_pages(const KvLayer& like) {
+KvLayer Pass::zero_pages(const KvLayer& shape, int64_t pages) {
+  const int64_t floats = pages * page_floats(shape);
+  float* memory = scratch->floats(floats);
+  std::memset(memory, 0, static_cast<size_t>(floats) * sizeof(float));
+  return kv_layer_at(shape, memory, pages);
+}
+
+KvLayer Pass::zero_pages(const KvLayer& shape) {
   int64_t pages = 0;
   for (const Sequence& s : batch.seqs) {
     for (int64_t i = 0; i < pages_for(s.position + s.count); ++i) {
       pages = std::max<int64_t>(pages, s.pages[i] + 1);
     }
   }
-  const int64_t floats = pages * like.page_floats();
-  KvLayer zeros = like;
-  zeros.k = scratch->floats(2 * floats);
-  zeros.v = zeros.k + floats;
-  std::memset(zeros.k, 0, static_cast<size_t>(2 * floats) * sizeof(float));
-  return zeros;
+  return zero_pages(shape, pages);
 }
 
 void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,

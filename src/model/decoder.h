@@ -1,8 +1,8 @@
 // The forward and the backward pass of a decoder:
 //
 //   x = embed(tokens)
-//   each block:  x += attention(rms_norm(x))    Gqa (attention_gqa.h)
-//                x += mlp(rms_norm(x))          Swiglu (swiglu.h)
+//   each block:  x += attention(rms_norm(x))    Gqa or Mla (attention_gqa.h, attention_mla.h)
+//                x += mlp(rms_norm(x))          Swiglu or Moe (swiglu.h, moe.h)
 //   hidden = rms_norm(x)[outputs];   logits = head(hidden)   (token_scores.h)
 //
 // Training, scoring, prefill and decoding are this one function over different batches.
@@ -11,8 +11,10 @@
 #include <variant>
 
 #include "model/attention_gqa.h"
+#include "model/attention_mla.h"
 #include "model/batch.h"
 #include "model/model.h"
+#include "model/moe.h"
 #include "model/swiglu.h"
 
 namespace r1 {
@@ -24,8 +26,8 @@ struct Saved {
   Tensor mid_TC;    // x + attention(norm)
   Tensor norm2_TC;  // rms_norm(mid)
   float *rstd = nullptr, *rstd2 = nullptr;
-  std::variant<Gqa::Saved> attention;
-  std::variant<Swiglu::Saved> mlp;
+  std::variant<Gqa::Saved, Mla::Saved> attention;
+  std::variant<Swiglu::Saved, Moe::Saved> mlp;
 };
 
 // The memory of a pass, and how much of it is kept for backward. Reused from pass to pass.

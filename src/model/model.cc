@@ -20,6 +20,14 @@ int64_t aligned_floats(int64_t n) {
   return (n + 15) / 16 * 16;
 }
 
+// The packed copies that a linear has.
+void pack_linear(Ops& ops, ConstTensor w, const Linear& l) {
+  const PackedWeight& plain = l.flipped ? l.transposed : l.packed;
+  const PackedWeight& turned = l.flipped ? l.packed : l.transposed;
+  if (plain.data) ops.pack(w, plain);
+  if (turned.data) ops.pack_transposed(w, turned);
+}
+
 }  // namespace
 
 void Gradients::clear() {
@@ -34,7 +42,8 @@ std::vector<Parameter> Model::allocate() {
   for (const Parameter& p : table) floats += keeps_master(p) ? aligned_floats(p.spec.size()) : 0;
   masters_ = Buffer::of_floats(floats);
   bind(table);
-  if (!files_) place(&Linear::packed, packed_);
+  if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p); });
+  place(&Linear::packed, packed_);
   if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
   make_rope_table();
   return table;
@@ -42,57 +51,70 @@ std::vector<Parameter> Model::allocate() {
 
 bool Model::keeps_master(const Parameter& p) const {
   if (use_ == Use::kTraining) return true;
-  return !std::holds_alternative<Linear*>(p.slot) &&
+  return !std::holds_alternative<std::vector<Parameter::Rows>>(p.slot) &&
          !(files_ && std::holds_alternative<Tensor*>(p.slot));
 }
 
-// Points the weight into the files.
+// Points the weight into the files. What is taken apart or turned (latent attention's heads) or
+// must be float32 (routers) is packed all the same.
 void Model::map(const Parameter& p) {
-  std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, scales_);
-  if (const auto l = std::get_if<Linear*>(&p.slot)) {
-    (*l)->mapped = std::move(parts);
-    return;
+  if (std::holds_alternative<Tensor*>(p.slot)) {
+    std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, scales_);
+    weights_->embedding_rows = parts.at(0);
+    if (config_.tie_word_embeddings) weights_->head.mapped = std::move(parts);
+  } else if (const auto rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot)) {
+    Linear& l = *rows->front().linear;
+    if (rows->size() == 1 && !l.flipped && !p.spec.exact) {
+      l.mapped = map_parameter(*files_, p.spec, scales_);
+    }
   }
-  weights_->embedding_rows = parts.at(0);
-  if (config_.tie_word_embeddings) weights_->head.mapped = std::move(parts);
 }
 
 // Points the views into the masters, and gives each matrix its shape.
 void Model::bind(const std::vector<Parameter>& table) {
   float* next = masters_.floats();
-  auto matrix = [&](Linear& l, int64_t rows, int64_t cols, float* master) {
-    l.packed = {dtype_, rows, cols, nullptr};
-    l.transposed = {dtype_, cols, rows, nullptr};
-    if (master) l.master = {master, rows, cols};
-    linears_.push_back(&l);
-  };
   for (const Parameter& p : table) {
     const int64_t rows = p.spec.rows, cols = p.spec.cols;
     float* master = keeps_master(p) ? next : nullptr;
     if (master) next += aligned_floats(p.spec.size());
-    if (const auto l = std::get_if<Linear*>(&p.slot)) matrix(**l, rows, cols, master);
     if (const auto t = std::get_if<Tensor*>(&p.slot)) **t = {master, rows, cols};
     if (const auto b = std::get_if<const float**>(&p.slot)) **b = master;
     if (const auto v = std::get_if<std::span<float>*>(&p.slot)) {
       **v = {master, static_cast<size_t>(rows)};
     }
+    if (const auto parts = std::get_if<std::vector<Parameter::Rows>>(&p.slot)) {
+      const DType dtype = p.spec.exact ? DType::kF32 : dtype_;
+      for (const Parameter::Rows& r : *parts) {
+        bind_linear(*r.linear, dtype, r.rows, cols, master ? master + r.row * cols : nullptr);
+      }
+    }
   }
   if (config_.tie_word_embeddings) {
     const Tensor& e = weights_->embedding;
-    matrix(weights_->head, e.rows, e.cols, e.data);
+    bind_linear(weights_->head, dtype_, e.rows, e.cols, e.data);
   }
 }
 
-// Memory for all matrices' packed (or transposed) weights.
+void Model::bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master) {
+  l.packed = {dtype, rows, cols, nullptr};
+  l.transposed = {dtype, cols, rows, nullptr};
+  if (l.flipped) std::swap(l.packed, l.transposed);
+  if (master) l.master = {master, rows, cols};
+  linears_.push_back(&l);
+}
+
+// Memory for the packed (or transposed) weights of all matrices that are not read in place.
 void Model::place(PackedWeight Linear::*which, Buffer& memory) {
   auto bytes = [](const PackedWeight& w) {
     return (PackedWeight::bytes(w.dtype, w.n, w.k) + 63) / 64 * 64;
   };
+  std::vector<Linear*> placed = linears_;
+  std::erase_if(placed, [](const Linear* l) { return !l->mapped.empty(); });
   int64_t total = 0;
-  for (Linear* l : linears_) total += bytes(l->*which);
+  for (Linear* l : placed) total += bytes(l->*which);
   memory = Buffer(static_cast<size_t>(total));
   std::byte* next = memory.data();
-  for (Linear* l : linears_) {
+  for (Linear* l : placed) {
     (l->*which).data = next;
     next += bytes(l->*which);
   }
@@ -127,8 +149,7 @@ void Model::each_parameter(
 void Model::repack(Ops& ops) {
   for (Linear* l : linears_) {
     if (l->master.empty()) continue;
-    ops.pack(l->master, l->packed);
-    if (l->transposed.data) ops.pack_transposed(l->master, l->transposed);
+    pack_linear(ops, l->master, *l);
   }
 }
 
@@ -142,9 +163,7 @@ void Model::embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const {
 
 Model Model::load(const std::filesystem::path& folder, Ops& ops, std::optional<DType> dtype,
                   Use use) {
-  const auto path = folder / "config.json";
-  const ModelConfig config =
-      parse_model_config(parse_json(read_file(path), path.string()), path.string());
+  const ModelConfig config = read_model_config(folder);
   return load(config, std::make_shared<SafeTensors>(SafeTensors::open(folder)), ops, dtype, use);
 }
 
@@ -165,13 +184,14 @@ Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource>
       next += aligned_floats(p.spec.size());
       continue;
     }
-    if (m.files_) {
-      m.map(p);
-      continue;
-    }
+    const auto* rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot);
+    if (!rows || !rows->front().linear->mapped.empty()) continue;
     Buffer values = Buffer::of_floats(p.spec.size());
     read_parameter(*files, p.spec, values.floats());
-    ops.pack({values.floats(), p.spec.rows, p.spec.cols}, std::get<Linear*>(p.slot)->packed);
+    const ConstTensor w(values.floats(), p.spec.rows, p.spec.cols);
+    for (const Parameter::Rows& r : *rows) {
+      pack_linear(ops, w.slice_rows(r.row, r.rows), *r.linear);
+    }
   }
   m.repack(ops);
   return m;

@@ -88,6 +88,7 @@ class Model {
   bool keeps_master(const Parameter& p) const;
   void map(const Parameter& p);
   void bind(const std::vector<Parameter>& table);
+  void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
   void place(PackedWeight Linear::*which, Buffer& memory);
   void make_rope_table();
 

@@ -26,8 +26,9 @@ struct Pass {
   static Tensor tensor(Arena& arena, int64_t rows, int64_t cols) {
     return {arena.floats(rows * cols), rows, cols};
   }
-  // One layer's pages for gradients, all zeros, as many as the batch refers to.
-  KvLayer zero_pages(const KvLayer& like);
+  // One layer's pages for gradients, all zeros; or as many as the batch refers to.
+  KvLayer zero_pages(const KvLayer& shape, int64_t pages);
+  KvLayer zero_pages(const KvLayer& shape);
 
   void product(ConstTensor x, const Linear& w, Tensor out) { w.multiply(ops, x, out); }
   // Writes the gradient of a product's input, and adds those of its weight and bias.

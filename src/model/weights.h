@@ -25,6 +25,7 @@ struct Linear {
   const float* bias = nullptr;
   std::vector<MappedWeight> mapped;
   PackedWeight packed, transposed;
+  bool flipped = false;  // the product is with the matrix's transpose: rows of N become rows of K
 
   void multiply(Ops& ops, ConstTensor x, Tensor out) const {
     if (mapped.empty()) {
@@ -43,6 +44,17 @@ struct Gqa {
   Linear out;
 };
 
+// Multi-head latent attention (attention_mla.h).
+struct Mla {
+  struct Saved;
+  Linear qkv_a;  // rows: the compressed query (or, without compression, the query), latent, k_rope
+  std::span<float> q_norm, kv_norm;  // q_norm is empty without compression
+  Linear q_b;                        // likewise
+  Linear kv_b;                       // expanded form: each head's rows of keys, then of values
+  std::vector<Linear> k_b, v_b;      // absorbed form: the same by heads; k_b flipped
+  Linear out;
+};
+
 // The gated feed-forward part (swiglu.h).
 struct Swiglu {
   struct Saved;
@@ -50,11 +62,20 @@ struct Swiglu {
   Linear down;
 };
 
+// A mixture of such parts (moe.h).
+struct Moe {
+  struct Saved;
+  Linear router;
+  std::span<float> correction_bias;  // of scores, for the choice alone; empty but for DeepSeek-V3
+  std::vector<Swiglu> experts;
+  std::vector<Swiglu> shared;  // one, or none
+};
+
 struct Block {
   std::span<float> attention_norm;
-  std::variant<Gqa> attention;
+  std::variant<Gqa, Mla> attention;
   std::span<float> mlp_norm;
-  std::variant<Swiglu> mlp;
+  std::variant<Swiglu, Moe> mlp;
 };
 
 struct Weights {
@@ -78,12 +99,20 @@ struct ParameterSpec {
   std::vector<Part> parts;
   // Where a new model begins: vectors at this value, matrices normal with this deviation.
   double initial = 0;
+  double share = 1;     // of tokens that use it: an expert's is below 1
+  bool exact = false;   // products with it are float32 whatever the model's type (a router)
+  bool trained = true;  // false: no gradient (a router's correction bias)
   int64_t size() const { return rows * cols; }
 };
 
 // A parameter and where its values are bound.
 struct Parameter {
-  using Slot = std::variant<Tensor*, std::span<float>*, const float**, Linear*>;
+  // Rows [row, row + rows) of the matrix.
+  struct Rows {
+    Linear* linear;
+    int64_t row, rows;
+  };
+  using Slot = std::variant<Tensor*, std::span<float>*, const float**, std::vector<Rows>>;
   ParameterSpec spec;
   Slot slot;
 };
@@ -96,24 +125,31 @@ class ParameterTable {
   // Names that follow begin with `ours`, and with `theirs` in the file.
   void prefix(std::string ours, std::string theirs);
   // Parts' names are the file's, after the prefix.
-  void vector(const char* name, std::span<float>& slot, std::vector<ParameterSpec::Part> parts);
-  void bias(const char* name, Linear& slot, std::vector<ParameterSpec::Part> parts);
-  void matrix(const char* name, Linear& slot, int64_t cols, std::vector<ParameterSpec::Part> parts);
+  ParameterSpec& vector(const std::string& name, std::span<float>& slot,
+                        std::vector<ParameterSpec::Part> parts);
+  ParameterSpec& bias(const std::string& name, Linear& slot,
+                      std::vector<ParameterSpec::Part> parts);
+  ParameterSpec& matrix(const std::string& name, Linear& slot, int64_t cols,
+                        std::vector<ParameterSpec::Part> parts);
   // A matrix that ends a residual branch: it begins smaller, by 1 / sqrt(2 layers) (GPT-2, section
   // 2.3).
-  void branch_end(const char* name, Linear& slot, int64_t cols,
-                  std::vector<ParameterSpec::Part> parts);
-  void embedding(const char* name, Tensor& slot, std::vector<ParameterSpec::Part> parts);
+  ParameterSpec& branch_end(const std::string& name, Linear& slot, int64_t cols,
+                            std::vector<ParameterSpec::Part> parts);
+  ParameterSpec& embedding(const std::string& name, Tensor& slot,
+                           std::vector<ParameterSpec::Part> parts);
 
   // What several architectures have in common, by the names that all of them use.
   void attention(Gqa& slot);
-  void mlp(Swiglu& slot, int64_t width);
+  void attention(Mla& slot);
+  void mlp(Swiglu& slot);
+  void mlp(Moe& slot);
 
   const ModelConfig& config() const { return config_; }
   std::vector<Parameter> take() { return std::move(rows_); }
 
  private:
-  ParameterSpec& add(const char* name, int64_t cols, std::vector<ParameterSpec::Part> parts,
+  void mlp(Swiglu& slot, int64_t width, const std::string& ours, const std::string& theirs);
+  ParameterSpec& add(const std::string& name, int64_t cols, std::vector<ParameterSpec::Part> parts,
                      Parameter::Slot slot);
 
   const ModelConfig& config_;

@@ -94,13 +94,16 @@ const AddedToken* TokenFinder::match(std::string_view text, size_t& size) const 
   return best;
 }
 
-std::vector<TokenFinder::Part> TokenFinder::split(std::string_view text) const {
+std::vector<TokenFinder::Part> TokenFinder::split(std::string_view text,
+                                                  std::span<const PromptText::Range> data) const {
   std::vector<Part> parts;
   size_t done = 0;
   for (size_t at = 0; at < text.size() && !empty();) {
     size_t size = 0;
+    while (!data.empty() && data[0].end <= at) data = data.subspan(1);
+    const size_t limit = data.empty() ? text.size() : std::max(data[0].begin, at);
     const bool candidate = first_bytes_[static_cast<unsigned char>(text[at])];
-    const AddedToken* token = candidate ? match(text.substr(at), size) : nullptr;
+    const AddedToken* token = candidate ? match(text.substr(at, limit - at), size) : nullptr;
     if (!token) {
       ++at;
       continue;

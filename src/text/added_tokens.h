@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 
 #include "text/json_node.h"
 #include "text/normalizer.h"
+#include "text/prompt_text.h"
 
 namespace r1 {
 
@@ -39,8 +41,10 @@ class TokenFinder {
   void add(const AddedToken& token, std::string_view pattern);
 
   bool empty() const { return tokens_.empty(); }
-  // Parts in order; the white space that lstrip and rstrip take belongs to the token's part.
-  std::vector<Part> split(std::string_view text) const;
+  // Parts in order; the white space that lstrip and rstrip take belongs to the token's part. A
+  // token that touches `data` (ranges in order, apart from each other) is none.
+  std::vector<Part> split(std::string_view text,
+                          std::span<const PromptText::Range> data = {}) const;
 
  private:
   // The longest token at the front of `text`; size is its pattern's length.

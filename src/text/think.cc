@@ -52,6 +52,11 @@ ThinkSplit split_thinking(std::string_view completion, bool opened_by_prompt) {
   return out;
 }
 
+bool opens_thinking(std::string_view prompt) {
+  const size_t last = prompt.find_last_not_of(" \t\r\n");
+  return last != prompt.npos && prompt.substr(0, last + 1).ends_with(kThinkOpen);
+}
+
 std::vector<ThinkPiece> ThinkStream::push(std::string_view text) {
   std::vector<ThinkPiece> out;
   auto emit = [&](std::string_view piece) {

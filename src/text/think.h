@@ -27,6 +27,9 @@ struct ThinkSplit {
 // inside (a <think> that it repeats is then part of the thinking).
 ThinkSplit split_thinking(std::string_view completion, bool opened_by_prompt = false);
 
+// Whether a prompt leaves the model inside its thinking: it ends in <think>, but for white space.
+bool opens_thinking(std::string_view prompt);
+
 enum class TextPart { kAnswer, kThinking };
 
 struct ThinkPiece {

@@ -1,5 +1,7 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "text/added_tokens.h"
@@ -14,6 +16,17 @@ namespace {
 
 // The largest files known are under 40 MB.
 constexpr uint64_t kMaxFile = uint64_t{1} << 29;
+
+// The parts of ranges that lie in [begin, end), counted from begin.
+std::vector<PromptText::Range> ranges_within(std::span<const PromptText::Range> ranges,
+                                             size_t begin, size_t end) {
+  std::vector<PromptText::Range> out;
+  for (const PromptText::Range& r : ranges) {
+    const size_t from = std::max(r.begin, begin), to = std::min(r.end, end);
+    if (from < to) out.push_back({from - begin, to - begin});
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -31,8 +44,9 @@ struct Tokenizer::State {
 
   static State parse(const JsonNode& root);
   void merge_added_tokens(const JsonNode& root);
-  void encode_segment(std::string_view text, bool at_start, Bpe::Scratch& scratch,
-                      std::vector<int>& ids) const;
+  std::vector<int> encode(std::string_view text, std::span<const PromptText::Range> data) const;
+  void encode_segment(std::string_view text, bool at_start, std::span<const PromptText::Range> data,
+                      Bpe::Scratch& scratch, std::vector<int>& ids) const;
 };
 
 Tokenizer::State Tokenizer::State::parse(const JsonNode& root) {
@@ -98,14 +112,24 @@ void Tokenizer::State::merge_added_tokens(const JsonNode& root) {
   special.resize(tokens.size());
 }
 
-void Tokenizer::State::encode_segment(std::string_view text, bool at_start, Bpe::Scratch& scratch,
-                                      std::vector<int>& ids) const {
+// `data`: in bytes of `text`.
+void Tokenizer::State::encode_segment(std::string_view text, bool at_start,
+                                      std::span<const PromptText::Range> data,
+                                      Bpe::Scratch& scratch, std::vector<int>& ids) const {
   std::string normalized;
+  std::vector<PromptText::Range> moved;
   if (!normalizer.empty()) {
     normalized = normalizer.apply(text);
+    if (!added.in_normalized_text().empty()) {
+      for (const PromptText::Range& range : data) {
+        moved.push_back({normalizer.apply(text.substr(0, range.begin)).size(),
+                         normalizer.apply(text.substr(0, range.end)).size()});
+      }
+      data = moved;
+    }
     text = normalized;
   }
-  for (const TokenFinder::Part& part : added.in_normalized_text().split(text)) {
+  for (const TokenFinder::Part& part : added.in_normalized_text().split(text, data)) {
     if (part.token) {
       ids.push_back(part.token->id);
       continue;
@@ -131,23 +155,34 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   return Tokenizer(std::move(state));
 }
 
+std::vector<int> Tokenizer::State::encode(std::string_view text,
+                                          std::span<const PromptText::Range> data) const {
+  std::vector<int> ids;
+  Bpe::Scratch scratch;
+  for (const TokenFinder::Part& part : added.in_raw_text().split(text, data)) {
+    if (part.token) {
+      ids.push_back(part.token->id);
+    } else {
+      const auto segment = text.substr(part.begin, part.end - part.begin);
+      encode_segment(segment, part.begin == 0, ranges_within(data, part.begin, part.end), scratch,
+                     ids);
+    }
+  }
+  return ids;
+}
+
 std::vector<int> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
   std::string repaired;
   if (!is_utf8(text)) {
     repaired = to_utf8_lossy(text);
     text = repaired;
   }
-  std::vector<int> ids;
-  Bpe::Scratch scratch;
-  for (const TokenFinder::Part& part : state_->added.in_raw_text().split(text)) {
-    if (part.token) {
-      ids.push_back(part.token->id);
-    } else {
-      const auto segment = text.substr(part.begin, part.end - part.begin);
-      state_->encode_segment(segment, part.begin == 0, scratch, ids);
-    }
-  }
-  return state_->post_processor.apply(std::move(ids), add_special_tokens);
+  return state_->post_processor.apply(state_->encode(text, {}), add_special_tokens);
+}
+
+std::vector<int> Tokenizer::encode(const PromptText& prompt) const {
+  R1_CHECK(is_utf8(prompt.text));
+  return state_->post_processor.apply(state_->encode(prompt.text, prompt.data), false);
 }
 
 const std::string* Tokenizer::text_for_decoding(int id, bool skip_special_tokens) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "text/decoder.h"
+#include "text/prompt_text.h"
 
 namespace r1 {
 
@@ -29,6 +30,9 @@ class Tokenizer {
   // Texts of added tokens become those tokens, special ones included. Bytes that are no UTF-8
   // count as U+FFFD. add_special_tokens applies the file's template (BOS, EOS).
   std::vector<int> encode(std::string_view text, bool add_special_tokens = false) const;
+  // The same, but an added token that touches the prompt's data is text like any other. Where there
+  // is no such token the ids are encode(prompt.text).
+  std::vector<int> encode(const PromptText& prompt) const;
 
   // Ids that are no token are left out: a model's output may be wider than its vocabulary. Token
   // bytes that are no UTF-8 give U+FFFD.

@@ -208,5 +208,69 @@ TEST(Tokenizer, DamagedFilesAreRefusedOrRead) {
   EXPECT_GT(refused, 300);
 }
 
+// --- prompts with data in them ---
+
+// Marks what stands in [brackets] as data.
+PromptText prompt_of(const std::string& marked) {
+  PromptText out;
+  for (const char c : marked) {
+    if (c == '[') {
+      out.data.push_back({out.text.size(), 0});
+    } else if (c == ']') {
+      out.data.back().end = out.text.size();
+    } else {
+      out.text += c;
+    }
+  }
+  return out;
+}
+
+TEST(Tokenizer, DataNeverBecomesSpecialTokens) {
+  const Tokenizer t = Tokenizer::parse(number_tokenizer_json(), "numbers");
+  const int think = t.token_to_id("<think>").value(), end = t.token_to_id("<|endoftext|>").value();
+  auto count = [&](const std::string& marked, int id) {
+    const Ids ids = t.encode(prompt_of(marked));
+    EXPECT_EQ(t.decode(ids), prompt_of(marked).text) << marked;
+    return std::count(ids.begin(), ids.end(), id);
+  };
+  EXPECT_EQ(count("<think>", think), 1);
+  EXPECT_EQ(count("[<think>]", think), 0);
+  EXPECT_EQ(count("a[<think>]<think>[<think>]", think), 1);
+  EXPECT_EQ(count("<th[ink]>", think), 0);
+  EXPECT_EQ(count("<think[>]", think), 0);
+  EXPECT_EQ(count("[<]think>", think), 0);
+  EXPECT_EQ(count("[x]<think>[y]", think), 1);
+  EXPECT_EQ(count("[ask <|endoftext|>]<|endoftext|>", end), 1);
+}
+
+TEST(Tokenizer, DataThatNamesNoTokenChangesNothing) {
+  const Tokenizer t = Tokenizer::parse(number_tokenizer_json(), "numbers");
+  for (const char* marked : {"<think>[Numbers: 3 7 8\nTarget: 53\n]</think>", "[a]b[c]", "12[34]56",
+                             "[ 1] 2[ 3 ]", "[]"}) {
+    PromptText prompt = prompt_of(marked);
+    std::erase_if(prompt.data, [](const auto& range) { return range.begin == range.end; });
+    EXPECT_EQ(t.encode(prompt), t.encode(prompt.text)) << marked;
+  }
+}
+
+// Tokens that are looked for in normalized text: their places move with the normalizer.
+TEST(Tokenizer, DataIsFoundAgainInNormalizedText) {
+  Json json = Json::parse(number_tokenizer_json());
+  json["normalizer"] = {{"type", "Prepend"}, {"prepend", "__"}};
+  for (Json& token : json["added_tokens"]) token["normalized"] = token["content"] == "<think>";
+  const Tokenizer t = Tokenizer::parse(json.dump(), "test");
+  const std::string token = "__<think>";  // what the normalizer makes of it
+  const int think = t.token_to_id("<think>").value();
+  auto count = [&](const std::string& marked) {
+    const Ids ids = t.encode(prompt_of(marked));
+    return std::count(ids.begin(), ids.end(), think);
+  };
+  EXPECT_EQ(count("<think>"), 1);
+  EXPECT_EQ(count("[<think>]"), 0);
+  EXPECT_EQ(count("a" + token + "[b]"), 1);
+  EXPECT_EQ(count("a[" + token + "]b"), 0);
+  EXPECT_EQ(count("[b]" + token), 1);
+}
+
 }  // namespace
 }  // namespace r1

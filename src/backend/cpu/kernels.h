@@ -79,23 +79,64 @@ struct RmsNormBackward {
   float* dw;
 };
 
-// One sequence and one KV head.
-struct Attention {
-  const float* q;  // row 0 of the sequence, first head of the group; [rows, heads * D]
-  int64_t qs;
-  const int32_t* pages;
-  int64_t position;  // of row 0
-  const float* k;    // page 0 of this KV head
-  const float* v;
-  int64_t page_stride;  // floats from one page of this head to the next
-  int64_t heads;        // query heads that read this KV head
-  int64_t dim;
+// Routing in ops.h.
+struct Route {
+  const float* logits;
+  int64_t ls, width;  // width: experts there are, at most kMaxExperts
+  const float* bias;  // may be null
+  bool sigmoid;
+  int64_t chosen, groups, groups_per_row;
+  bool group_pairs, normalize;
   float scale;
+  int32_t* expert;
+  float* weight;
+};
+
+struct RouteBackward {
+  Route forward;  // expert is read; weight is not
+  const float* dweight;
+  float* dlogits;
+  int64_t ds;
+};
+
+// Rows of y by their slots, `chosen` to a row of out.
+struct Combine {
+  float* y;
+  int64_t ys;
+  const int32_t* slot;
+  const float* weight;
+  int64_t chosen, width;
+  bool add;
   float* out;
   int64_t os;
-  float* lse;  // [rows, H] at the group's first head; may be null
+};
+
+struct CombineBackward {
+  Combine forward;  // y is read; out is dout, and read
+  float* dy;
+  int64_t dys;
+  float* dweight;
+};
+
+// One sequence, one KV head and query heads that read it.
+struct Attention {
+  const float* q;  // row 0 of the sequence, first head; [rows, heads * key_dim]
+  int64_t qs;
+  const int32_t* pages;
+  int64_t position;            // of row 0
+  const float* k;              // page 0 of this KV head
+  const float* v;              // null: a value is the first elements of its key
+  int64_t k_stride, v_stride;  // floats from one page of this head to the next
+  int64_t heads;
+  int64_t key_dim, value_dim;
+  float scale;
+  float* out;  // [rows, heads * value_dim]
+  int64_t os;
+  float* lse;  // [rows, H] at the first head; may be null
   int64_t ls;
 };
+
+constexpr int kAttentionQueries = 128;  // rows x heads of one call at most
 
 struct AttentionBackward {
   Attention forward;  // out and lse are read
@@ -104,12 +145,12 @@ struct AttentionBackward {
   float* dq;
   int64_t dqs;
   float* dk;
-  float* dv;
-  float* scratch;  // attention_backward_scratch(dim) floats
+  float* dv;       // null where forward.v is
+  float* scratch;  // attention_backward_scratch(key_dim, value_dim) floats
 };
 
-inline constexpr int64_t attention_backward_scratch(int64_t dim) {
-  return 2 * dim * kPageSize;
+inline constexpr int64_t attention_backward_scratch(int64_t key_dim, int64_t value_dim) {
+  return (key_dim + value_dim) * kPageSize;
 }
 
 struct LogSoftmax {
@@ -149,11 +190,18 @@ struct Kernels {
   void (*rms_norm)(const RmsNorm&, int64_t row_begin, int64_t row_end);
   void (*rms_norm_backward_dw)(const RmsNormBackward&, int64_t column_begin, int64_t column_end);
   void (*rms_norm_backward_dx)(const RmsNormBackward&, int64_t row_begin, int64_t row_end);
-  // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads.
-  void (*rope)(float* x, int64_t heads, int64_t dim, const float* cos_sin, float sign);
+  // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads, `step` apart.
+  void (*rope)(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
+               const float* cos_sin, float sign);
   void (*swiglu)(const float* gate_up, float* out, int64_t width);
   void (*swiglu_backward)(const float* dout, const float* gate_up, float* dgate_up, int64_t width);
 
+  void (*route)(const Route&, int64_t row_begin, int64_t row_end);
+  void (*route_backward)(const RouteBackward&, int64_t row_begin, int64_t row_end);
+  void (*combine_rows)(const Combine&, int64_t row_begin, int64_t row_end);
+  void (*combine_rows_backward)(const CombineBackward&, int64_t row_begin, int64_t row_end);
+
+  // At most kAttentionQueries queries.
   void (*attention)(const Attention&, int64_t row_begin, int64_t row_end);
   void (*attention_backward)(const AttentionBackward&, int64_t rows);
 

@@ -18,6 +18,8 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 #include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"
 
+#include "backend/cpu/experts.inl"
+
 namespace {
 
 constexpr Kernels table(const char* isa) {
@@ -39,6 +41,10 @@ constexpr Kernels table(const char* isa) {
       .rope = rope,
       .swiglu = swiglu,
       .swiglu_backward = swiglu_backward,
+      .route = route,
+      .route_backward = route_backward,
+      .combine_rows = combine_rows,
+      .combine_rows_backward = combine_rows_backward,
       .attention = attention,
       .attention_backward = attention_backward,
       .log_softmax = log_softmax,

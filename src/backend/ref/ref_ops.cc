@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/ref/ref_attention.h"
+#include "backend/ref/ref_experts.h"
 #include "backend/ref/ref_math.h"
 #include "base/error.h"
 #include "tensor/dtype.h"
@@ -67,7 +68,7 @@ void pack_any(const PackedWeight& packed, const Weight& w) {
 }
 
 ref::KvPages<float> pages_of(const KvLayer& kv) {
-  return {kv.k, kv.v, kv.kv_heads, kv.head_dim};
+  return {kv.k, kv.latent ? nullptr : kv.v, kv.kv_heads, kv.key_dim, kv.value_dim};
 }
 
 }  // namespace
@@ -121,6 +122,14 @@ void RefOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
     column += w.n;
   }
   R1_CHECK(column == out.cols);
+}
+
+void RefOps::matmuls(std::span<const Product> products) {
+  for (const Product& p : products) matmul(p.x, *p.w, nullptr, false, p.out);
+}
+
+void RefOps::matmuls_backward_weight(std::span<const WeightGradient> gradients) {
+  for (const WeightGradient& g : gradients) matmul_backward_weight(g.dout, g.x, g.dw);
 }
 
 void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
@@ -181,18 +190,24 @@ void RefOps::rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const 
   ref::rms_norm_backward<float>(dout, x, w, groups, rstd, add, dx, dw);
 }
 
-void RefOps::rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+void RefOps::rope(Tensor x, int64_t head_dim, bool interleaved, std::span<const int32_t> positions,
                   ConstTensor cos_sin) {
-  R1_CHECK(head_dim % 2 == 0 && x.cols % head_dim == 0 && cos_sin.cols == head_dim);
+  R1_CHECK(x.cols % head_dim == 0 && cos_sin.cols % 2 == 0 && cos_sin.cols <= head_dim);
   R1_CHECK(x.rows == size_of(positions));
-  ref::rope<float>(x, head_dim, positions, cos_sin, +1);
+  ref::rope<float>(x, head_dim, interleaved, positions, cos_sin, +1);
 }
 
-void RefOps::rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                           ConstTensor cos_sin) {
-  R1_CHECK(head_dim % 2 == 0 && dx.cols % head_dim == 0 && cos_sin.cols == head_dim);
+void RefOps::rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                           std::span<const int32_t> positions, ConstTensor cos_sin) {
+  R1_CHECK(dx.cols % head_dim == 0 && cos_sin.cols % 2 == 0 && cos_sin.cols <= head_dim);
   R1_CHECK(dx.rows == size_of(positions));
-  ref::rope<float>(dx, head_dim, positions, cos_sin, -1);
+  ref::rope<float>(dx, head_dim, interleaved, positions, cos_sin, -1);
+}
+
+void RefOps::copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step, int64_t heads,
+                        int64_t width, bool add) {
+  R1_CHECK(x.rows == out.rows);
+  ref::copy_heads<float>(x, x_step, out, out_step, heads, width, add);
 }
 
 void RefOps::swiglu(ConstTensor gate_up, Tensor out) {
@@ -206,13 +221,38 @@ void RefOps::swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate
   ref::swiglu_backward<float>(dout, gate_up, dgate_up);
 }
 
+void RefOps::route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
+                   float* weight) {
+  ref::route<float>(logits, bias, routing, expert, weight);
+}
+
+void RefOps::route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
+                            const Routing& routing, Tensor dlogits) {
+  R1_CHECK(dlogits.rows == logits.rows && dlogits.cols == logits.cols);
+  ref::route_backward<float>(dweight, logits, expert, routing, dlogits);
+}
+
+void RefOps::combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
+                          bool add, Tensor out) {
+  R1_CHECK(y.rows == size_of(slot) && y.cols == out.cols);
+  ref::combine_rows<float>(y, slot, weight, add, out);
+}
+
+void RefOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                                   const float* weight, Tensor dy, float* dweight) {
+  R1_CHECK(y.rows == size_of(slot) && dy.rows == y.rows && dout.cols == y.cols);
+  ref::combine_rows_backward<float>(dout, y, slot, weight, dy, dweight);
+}
+
 void RefOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
-  R1_CHECK(k.cols == kv.kv_heads * kv.head_dim && v.cols == k.cols);
+  R1_CHECK(k.cols == kv.kv_heads * kv.key_dim);
+  R1_CHECK(kv.latent || v.cols == kv.kv_heads * kv.value_dim);
   ref::kv_append<float>(k, v, seqs, pages_of(kv));
 }
 
 void RefOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
-  R1_CHECK(dk.cols == dkv.kv_heads * dkv.head_dim && dv.cols == dk.cols);
+  R1_CHECK(dk.cols == dkv.kv_heads * dkv.key_dim);
+  R1_CHECK(dkv.latent || dv.cols == dkv.kv_heads * dkv.value_dim);
   ref::kv_append_backward<float>(pages_of(dkv), seqs, dk, dv);
 }
 
@@ -226,15 +266,16 @@ void RefOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
 
 void RefOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                        Tensor out, float* lse) {
-  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0 && out.cols == q.cols);
+  R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
+  R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   ref::attention<float>(q, seqs, pages_of(kv), static_cast<double>(scale), out, lse);
 }
 
 void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
                                 std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
                                 KvLayer dkv) {
-  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0);
-  R1_CHECK(dout.cols == q.cols && out.cols == q.cols && dq.cols == q.cols);
+  R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0 && dq.cols == q.cols);
+  R1_CHECK(dout.cols == q.cols / kv.key_dim * kv.value_dim && out.cols == dout.cols);
   ref::attention_backward<float>(dout, q, out, lse, seqs, pages_of(kv), static_cast<double>(scale),
                                  dq, pages_of(dkv));
 }
