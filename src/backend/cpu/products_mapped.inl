@@ -368,7 +368,7 @@ struct Q8_0Rows {
   static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     const I16 bias = set1_int(static_cast<int32_t>(0x01010101u * kByteBias));
     for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, load_f16_column(row.at(bytes(k + e), 2)));
+      sink.scale(e / 32, from_f16(load_dwords(row.at(bytes(k + e), 2))));
       each_piece(row, bytes(k + e) + 2, 32, [&](int64_t i, const I16(&c)[4]) {
         I16 q[4];
         for (int j = 0; j < 4; ++j) q[j] = kByteBias == 0 ? c[j] : add_bytes(c[j], bias);
@@ -387,7 +387,7 @@ struct Q4_0Rows {
   template <class Row, class Sink>
   static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, load_f16_column(row.at(bytes(k + e), 2)));
+      sink.scale(e / 32, from_f16(load_dwords(row.at(bytes(k + e), 2))));
       each_piece(row, bytes(k + e) + 2, 16, [&](int64_t, const I16(&c)[4]) {
         I16 q[4];
         low_nibbles(c, q);
@@ -454,7 +454,8 @@ struct Q6_KRows {
   static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     for (int64_t e = 0; e < count; e += 256) {
       const int64_t at = bytes(k + e);
-      const V16 d = load_f16_column(row.at(at + 208, 2));
+      // The two bytes before d belong to the block too.
+      const V16 d = from_f16(shift_right(load_dwords(row.at(at + 206, 4)), 16));
       I16 s[4];
       load_columns(row.at(at + 192, 16), s);
       for (int j = 0; j < 16; ++j) {
