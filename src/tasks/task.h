@@ -51,6 +51,12 @@ class Task {
   virtual std::vector<Problem> all(Split) const { return {}; }
   // The reward of a completion: any text at all may be given.
   virtual Verdict verify(const Problem& problem, std::string_view completion) const = 0;
+
+  // For majority votes: the answer that a completion gives, "" where it gives none; and whether two
+  // such answers are the same. By default a number counts by its value, other answers by their text
+  // without spaces.
+  virtual std::string vote(std::string_view completion) const;
+  virtual bool same_vote(const std::string& a, const std::string& b) const { return a == b; }
 };
 
 // 1 in 6 keys is held out.
