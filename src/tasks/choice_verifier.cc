@@ -46,6 +46,9 @@ class ChoiceVerifier : public Verifier {
   std::string description() const override {
     return "the letter of a multiple choice equals \"answer\": B, (B), \\boxed{\\text{B}}";
   }
+  std::string instruction() const override {
+    return "\nPlease reason step by step, and put the letter of your choice within \\boxed{}.";
+  }
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const auto expected = letter_of(problem.answer);
     if (!expected) throw InputError("the verifier choice needs \"answer\", a letter from A to J");
@@ -66,6 +69,9 @@ class ExactVerifier : public Verifier {
   std::string name() const override { return "exact"; }
   std::string description() const override {
     return "the final answer equals \"answer\" as a number, or letter by letter";
+  }
+  std::string instruction() const override {
+    return "\nPlease reason step by step, and put your final answer within \\boxed{}.";
   }
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     if (problem.answer.empty()) {

@@ -119,6 +119,11 @@ class CodeVerifier : public Verifier {
     return "the program in the last ``` block passes the row's \"tests\", run in a sandbox";
   }
 
+  std::string instruction() const override {
+    return "\nWrite a program that reads the standard input and writes the answer to the standard "
+           "output. Put it into one ``` block.";
+  }
+
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const std::vector<Test> tests = tests_of(problem.data);
     const std::string named = named_language(problem.data);

@@ -82,6 +82,10 @@ class MathVerifier : public Verifier {
     return "the final answer equals \"answer\" as mathematics: numbers exactly, expressions, sets";
   }
 
+  std::string instruction() const override {
+    return "\nPlease reason step by step, and put your final answer within \\boxed{}.";
+  }
+
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const std::string expected = reference(problem);
     const FinalAnswer answer = final_answer(completion);

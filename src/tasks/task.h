@@ -22,6 +22,8 @@ struct Problem {
   std::string answer;  // a reference answer; "" where many are right
   std::string key;     // canonical form of what the split hashes
   Json data;           // the problem's parts, as the verifier reads them
+  // To be put to a model in its chat template; otherwise `prompt` is all that it sees.
+  bool question = false;
 };
 
 // Why a completion got its reward.

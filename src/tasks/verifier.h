@@ -17,6 +17,9 @@ class Verifier {
   virtual std::string name() const = 0;
   virtual std::string description() const = 0;  // one line
 
+  // What is said behind a question, so that a model answers in a form that is found.
+  virtual std::string instruction() const { return ""; }
+
   // InputError if the problem lacks what this verifier needs (mostly `answer`); JobError if it
   // cannot run here.
   virtual Verdict verify(const Problem& problem, std::string_view completion) const = 0;
