@@ -333,7 +333,7 @@ TEST_F(Program, EvaluatesFiles) {
   write("task.jsonl", rows);
   auto eval = [&](std::vector<std::string> more, int kill_after_ms = 0) {
     std::vector<std::string> all = {"eval", "run",    "--task",           "task.jsonl", "-n",
-                                    "4",    "--json", "--max-new-tokens", "60"};
+                                    "16",   "--json", "--max-new-tokens", "60"};
     all.insert(all.end(), more.begin(), more.end());
     return launch({all, folder_.path(), kill_after_ms});
   };
