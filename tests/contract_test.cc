@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "model/testing.h"
 #include "model/token_scores.h"
 #include "train/trainer.h"
 
@@ -16,29 +17,30 @@ namespace r1 {
 namespace {
 
 ModelConfig tiny(const std::string& architecture) {
-  ModelConfig c;
-  c.architecture = architecture;
-  c.hidden_size = 40;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 6;
-  c.num_key_value_heads = 2;
-  c.head_dim = 20;
-  c.intermediate_size = 56;
-  c.vocab_size = 101;
-  c.max_position_embeddings = 256;
-  c.tie_word_embeddings = architecture != "Qwen2ForCausalLM";
-  c.attention_bias = architecture == "Qwen2ForCausalLM";
-  c.qk_norm = architecture == "Qwen3ForCausalLM";
-  return c;
+  return any_config(architecture, {{"tie_word_embeddings", architecture != "Qwen2ForCausalLM"}});
+}
+
+// Every architecture; those with latent attention in both of its forms.
+std::vector<ModelConfig> models() {
+  std::vector<ModelConfig> all;
+  for (const std::string& architecture : architecture_names()) {
+    all.push_back(tiny(architecture));
+    if (!all.back().mla()) continue;
+    all.push_back(all.back());
+    all.back().mla_expanded = true;
+  }
+  return all;
 }
 
 // Weights large enough that attention and logits are far from uniform.
 Model make_model(const ModelConfig& config, Ops& ops, DType dtype) {
   Model m = Model::create(config, 7, ops, dtype);
   Rng rng(8);
-  for (float& w : m.masters()) {
-    w += w == 0.0f ? 0.0f : static_cast<float>(0.15 * rng.normal());
-  }
+  m.each_parameter([&](const ParameterSpec& p, int64_t offset) {
+    for (int64_t i = offset; i < offset + p.size(); ++i) {
+      m.masters()[static_cast<size_t>(i)] += static_cast<float>(0.15 * rng.normal());
+    }
+  });
   m.repack(ops);
   return m;
 }
@@ -52,8 +54,8 @@ std::vector<int32_t> random_tokens(uint64_t seed, int64_t count, int64_t vocab) 
   return ids;
 }
 
-// Logits over the whole vocabulary of every position of `ids`, computed in chunks of the given sizes
-// (the last one repeats), beside `others` unrelated sequences.
+// Logits over the whole vocabulary of every position of `ids`, computed in chunks of the given
+// sizes (the last one repeats), beside `others` unrelated sequences.
 std::vector<float> all_logits(const Model& model, Ops& ops, const std::vector<int32_t>& ids,
                               std::vector<int64_t> chunks, int others) {
   const ModelConfig& c = model.config();
@@ -75,9 +77,9 @@ std::vector<float> all_logits(const Model& model, Ops& ops, const std::vector<in
       b.add(std::span(other).subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done,
             tables[static_cast<size_t>(o) + 1].data(), o + 1);
     }
-    const int64_t row = b.add(
-        std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done,
-        tables[0].data(), 0);
+    const int64_t row =
+        b.add(std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done,
+              tables[0].data(), 0);
     for (int64_t i = 0; i < count; ++i) b.outputs.push_back(static_cast<int32_t>(row + i));
     Buffer hidden = Buffer::of_floats(count * c.hidden_size);
     const Tensor h(hidden.floats(), count, c.hidden_size);
@@ -93,7 +95,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 struct Case {
-  std::string isa, architecture;
+  std::string isa;
+  ModelConfig config;
   DType dtype;
 };
 
@@ -106,7 +109,7 @@ TEST_P(Contract, PrefillOfAnyChunkingAndDecodeGiveTheSameLogits) {
     ThreadPool pool(threads);
     const auto ops = make_ops(pool, p.isa);
     ASSERT_STREQ(ops->isa(), p.isa.c_str());
-    const Model model = make_model(tiny(p.architecture), *ops, p.dtype);
+    const Model model = make_model(p.config, *ops, p.dtype);
     const auto ids = random_tokens(1, 90, model.config().vocab_size);
     if (first.empty()) {
       first = all_logits(model, *ops, ids, {90}, 0);
@@ -125,9 +128,8 @@ TEST_P(Contract, SampledLogProbabilitiesAreTheTrainers) {
   const Case& p = GetParam();
   ThreadPool pool(2);
   const auto ops = make_ops(pool, p.isa);
-  Model model = make_model(tiny(p.architecture), *ops, p.dtype);
-  for (const SamplingParams& sampling :
-       {SamplingParams{}, SamplingParams{0.7, 20, 0.9, 0.01}}) {
+  Model model = make_model(p.config, *ops, p.dtype);
+  for (const SamplingParams& sampling : {SamplingParams{}, SamplingParams{0.7, 20, 0.9, 0.01}}) {
     std::vector<Request> requests;
     for (uint64_t i = 0; i < 5; ++i) {
       Request r;
@@ -171,7 +173,7 @@ TEST_P(Contract, ARequestYieldsTheSameTokensInAnyCompany) {
   const Case& p = GetParam();
   ThreadPool pool(3);
   const auto ops = make_ops(pool, p.isa);
-  const Model model = make_model(tiny(p.architecture), *ops, p.dtype);
+  const Model model = make_model(p.config, *ops, p.dtype);
   Request r;
   r.prompt = random_tokens(5, 37, model.config().vocab_size);
   r.n = 3;
@@ -182,7 +184,8 @@ TEST_P(Contract, ARequestYieldsTheSameTokensInAnyCompany) {
   std::vector<Request> company;
   for (uint64_t i = 0; i < 9; ++i) {
     Request other = r;
-    other.prompt = random_tokens(50 + i, 1 + 11 * static_cast<int64_t>(i), model.config().vocab_size);
+    other.prompt =
+        random_tokens(50 + i, 1 + 11 * static_cast<int64_t>(i), model.config().vocab_size);
     other.seed = i;
     company.push_back(other);
   }
@@ -205,29 +208,30 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const BackendChoice& b : available_backends()) {
     if (b.backend == "ref") continue;
-    for (const std::string& a : architecture_names()) {
-      for (const DType d : {DType::kF32, DType::kBF16}) all.push_back({b.isa, a, d});
+    for (const ModelConfig& c : models()) {
+      for (const DType d : {DType::kF32, DType::kBF16}) all.push_back({b.isa, c, d});
     }
   }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Contract, testing::ValuesIn(cases()), [](const auto& param_info) {
-  return param_info.param.isa + "_" + param_info.param.architecture.substr(0, 5) + "_" +
-         std::string(dtype_name(param_info.param.dtype));
+  const Case& c = param_info.param;
+  return c.isa + "_" + c.config.architecture.substr(0, c.config.architecture.find("For")) +
+         (c.config.mla_expanded ? "_expanded_" : "_") + std::string(dtype_name(c.dtype));
 });
 
 // Trained weights are the same bits for any number of threads and any instruction set, with and
 // without recomputation.
 TEST(Contract, TrainingGivesTheSameWeights) {
-  for (const std::string& architecture : architecture_names()) {
+  for (const ModelConfig& config : models()) {
     std::vector<float> first;
     for (const BackendChoice& b : available_backends()) {
       if (b.backend == "ref") continue;
       for (const int threads : {1, 2, 4}) {
         ThreadPool pool(threads);
         const auto ops = make_ops(pool, b.isa);
-        Model model = make_model(tiny(architecture), *ops, DType::kF32);
+        Model model = make_model(config, *ops, DType::kF32);
         Trainer trainer(model, *ops, {}, threads == 2);
         for (uint64_t step = 0; step < 3; ++step) {
           SequenceBatch batch;
@@ -243,7 +247,8 @@ TEST(Contract, TrainingGivesTheSameWeights) {
         }
         const std::vector<float> weights(model.masters().begin(), model.masters().end());
         if (first.empty()) first = weights;
-        EXPECT_TRUE(same_bits(first, weights)) << b.isa << " " << threads;
+        EXPECT_TRUE(same_bits(first, weights))
+            << config.architecture << config.mla_expanded << " " << b.isa << " " << threads;
       }
     }
   }
@@ -253,8 +258,8 @@ TEST(Contract, TrainingGivesTheSameWeights) {
 TEST(Contract, SharedPromptHasTheGradientOfSeparatePrompts) {
   ThreadPool pool(2);
   const auto ops = make_ops(pool);
-  auto update = [&](bool shared) {
-    Model model = make_model(tiny("Qwen3ForCausalLM"), *ops, DType::kF32);
+  auto update = [&](const ModelConfig& config, bool shared) {
+    Model model = make_model(config, *ops, DType::kF32);
     OptimizerOptions o;
     o.max_grad_norm = 0;
     o.adam_epsilon = 1e3;  // the step is then proportional to the gradient
@@ -279,14 +284,16 @@ TEST(Contract, SharedPromptHasTheGradientOfSeparatePrompts) {
     }
     return moved;
   };
-  const auto a = update(true), b = update(false);
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference = std::max(difference, std::abs(a[i] - b[i]));
-    size = std::max(size, std::abs(b[i]));
+  for (const ModelConfig& config : models()) {
+    const auto a = update(config, true), b = update(config, false);
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      difference = std::max(difference, std::abs(a[i] - b[i]));
+      size = std::max(size, std::abs(b[i]));
+    }
+    EXPECT_GT(size, 1e-3);
+    EXPECT_LT(difference / size, 1e-4) << config.architecture;  // float32 sums in another order
   }
-  EXPECT_GT(size, 1e-3);
-  EXPECT_LT(difference / size, 1e-4);  // float32 sums in another order
 }
 
 }  // namespace

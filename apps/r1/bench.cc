@@ -1,19 +1,24 @@
 // r1 bench: each op's speed against the machine's limits. It is checked against ref first.
+#include <cctype>
 #include <cstdio>
 
 #include "backend/ref/ref_ops.h"
 #include "base/error.h"
+#include "bench/model_bench.h"
 #include "bench/op_bench.h"
+#include "bench/shapes.h"
 #include "console.h"
 #include "session.h"
+#include "tensor/quant.h"
 
 namespace r1 {
 namespace {
 
 struct Options {
   CommonOptions common;
-  std::string op;
-  bool quick = false;
+  std::string op, shape, dtype = "bf16";
+  int64_t prefill = 512, decode = 32;
+  bool packed = false, quick = false;
 };
 
 struct Row {
@@ -23,7 +28,9 @@ struct Row {
 };
 
 std::string lower_dtype(DType dtype) {
-  return dtype == DType::kBF16 ? "bf16" : "f32";
+  std::string name(dtype_name(dtype));
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 std::string time_text(double seconds) {
@@ -59,6 +66,8 @@ OrderedJson roof_json(const Roof& r) {
           {"flops_f32", r.f32},
           {"core_flops_bf16", r.core_bf16},
           {"flops_bf16", r.bf16},
+          {"core_ops_int8", r.core_int8},
+          {"ops_int8", r.int8},
           {"read_bytes_per_second", r.read},
           {"copy_bytes_per_second", r.copy},
           {"update_bytes_per_second", r.update}};
@@ -92,6 +101,8 @@ void print_roof(const Roof& r) {
               r.core_f32 / 1e9);
   std::printf("  multiply-add, bf16  %8.1f GFLOP/s  (%.1f on one thread)\n", r.bf16 / 1e9,
               r.core_bf16 / 1e9);
+  std::printf("  multiply-add, int8  %8.1f GOP/s    (%.1f on one thread)\n", r.int8 / 1e9,
+              r.core_int8 / 1e9);
   std::printf("  memory, read        %8.1f GB/s\n", r.read / 1e9);
   std::printf("  memory, copy        %8.1f GB/s\n", r.copy / 1e9);
   std::printf("  memory, in place    %8.1f GB/s\n\n", r.update / 1e9);
@@ -152,15 +163,86 @@ void bench(const Options& o) {
   }
 }
 
+DType bench_dtype(const std::string& name) {
+  std::string names;
+  for (int i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (!can_quantize(dtype)) continue;
+    if (lower_dtype(dtype) == name) return dtype;
+    names += (names.empty() ? "" : ", ") + lower_dtype(dtype);
+  }
+  throw InputError("--dtype " + name + ": expected one of " + names);
+}
+
+void bench_shape(const Options& o) {
+  const DType dtype = bench_dtype(o.dtype);
+  const ModelConfig config = shape_config(o.shape);
+  ThreadPool pool(o.common.threads);
+  const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
+  const Model model =
+      Model::load(config, random_files(config, dtype), *ops,
+                  o.packed ? std::optional(dtype) : std::nullopt, Model::Use::kInference);
+  ThreadPool ops_pool(ops->threads());
+  const auto roof_now = [&] { return measure_roof(ops_pool, ops->isa(), 0.02, 5); };
+  const Roof before = roof_now();
+  const ModelTimes t = time_model(model, *ops, before, dtype, o.prefill, o.decode);
+  const Roof after = roof_now();  // on a shared machine limits move: both are shown
+  const double gigabytes = static_cast<double>(model.token_bytes()) / 1e9;
+  const double prefill_rate = o.prefill > 0 ? static_cast<double>(o.prefill) / t.prefill : 0;
+  if (o.common.json) {
+    const OrderedJson json = {{"shape", o.shape},
+                              {"dtype", o.dtype},
+                              {"packed", o.packed},
+                              {"isa", ops->isa()},
+                              {"threads", ops->threads()},
+                              {"prefill_tokens", o.prefill},
+                              {"prefill_tokens_per_second", prefill_rate},
+                              {"prefill_share", t.prefill > 0 ? t.prefill_limit / t.prefill : 0},
+                              {"decode_tokens_per_second", t.decode > 0 ? 1 / t.decode : 0},
+                              {"decode_share", t.decode > 0 ? t.decode_limit / t.decode : 0},
+                              {"token_bytes", model.token_bytes()},
+                              {"roof", roof_json(before)},
+                              {"roof_after", roof_json(after)}};
+    std::printf("%s\n", json.dump().c_str());
+    return;
+  }
+  std::printf("%s %s%s, %s on %d threads; memory read %.1f GB/s before, %.1f after\n",
+              o.shape.c_str(), o.dtype.c_str(), o.packed ? " packed" : "", ops->isa(),
+              ops->threads(), before.read / 1e9, after.read / 1e9);
+  if (o.prefill > 0) {
+    std::printf("  prefill %lld  %8.1f tokens/s  %5.1f%% of the multiply-adds\n",
+                static_cast<long long>(o.prefill), prefill_rate, 100 * t.prefill_limit / t.prefill);
+  }
+  if (o.decode > 0) {
+    std::printf("  decode       %8.1f tokens/s  %5.1f%% of reading, %.1f GB/s\n", 1 / t.decode,
+                100 * t.decode_limit / t.decode, gigabytes / t.decode);
+  }
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("bench", "each op's speed against the machine's limits");
   c->add_option("--op", o->op, "only ops with this in their name");
+  c->add_option("--shape", o->shape,
+                "a whole model of this shape with random weights instead: " + shape_names());
+  c->add_option("--dtype", o->dtype,
+                "with --shape: of the matrices: f32, bf16, f16, q8_0, q4_0, "
+                "q4_k or q6_k")
+      ->capture_default_str();
+  c->add_option("--prefill", o->prefill, "with --shape: tokens of the prompt; 0: none")
+      ->check(CLI::Range(0, 1 << 15))
+      ->capture_default_str();
+  c->add_option("--decode", o->decode, "with --shape: tokens to decode; 0: none")
+      ->check(CLI::Range(0, 1 << 15))
+      ->capture_default_str();
+  c->add_flag("--packed", o->packed,
+              "with --shape: pack the weights (f32, bf16) instead of "
+              "reading them in place");
   c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
   o->common.add_to(*c);
-  c->callback([o] { bench(*o); });
+  c->callback([o] { o->shape.empty() ? bench(*o) : bench_shape(*o); });
 }
 
 }  // namespace r1

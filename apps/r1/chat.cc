@@ -35,7 +35,7 @@ struct Options {
   CommonOptions common;
   SamplingOptions sampling;
   ThinkingBudget thinking;
-  std::string model, dtype = "f32", system;
+  std::string model, dtype = "auto", system;
   int64_t max_new_tokens = 0;
   bool fold = false;
 };
@@ -111,7 +111,7 @@ class Chat {
   }
 
   void greet() const {
-    say("%s  (/help, /again: another try, /quit)\n", model_.folder.c_str());
+    say("%s  (/help, /again: another try, /quit)\n", model_.files.path.c_str());
     if (countdown_) {
       say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
     } else if (!model_.chat) {
@@ -292,7 +292,7 @@ void add_chat(CLI::App& app) {
   add_thinking(*c, o->thinking);
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest answer; 0: what the context holds")
       ->capture_default_str();
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] {

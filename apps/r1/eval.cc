@@ -17,7 +17,7 @@ struct Options {
   CommonOptions common;
   SamplingOptions sampling;
   FileTaskOptions file;
-  std::string model, task, system, out, dtype = "f32";
+  std::string model, task, system, out, dtype = "auto";
   std::vector<int64_t> budgets;
   int64_t n = 1, problems = 0, max_new_tokens = 0, batch = 256, waits = 0;
 };
@@ -234,7 +234,7 @@ void add_eval(CLI::App& app) {
   c->add_option("--batch", o->batch, "completions at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { eval(*o); });

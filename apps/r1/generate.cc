@@ -17,7 +17,7 @@ struct Options {
   RowOptions rows;
   SamplingOptions sampling;
   ThinkingBudget thinking;
-  std::string model, prompt, dtype = "f32";
+  std::string model, prompt, dtype = "auto";
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 256;
   bool special = false, chat = false;
@@ -25,7 +25,7 @@ struct Options {
 
 const ChatFormat& chat_format(const OpenModel& model) {
   if (!model.chat) {
-    throw InputError(model.folder.string() +
+    throw InputError(model.files.path.string() +
                      ": has no chat template (chat_template.jinja, or chat_template in "
                      "tokenizer_config.json); give prompts instead of messages");
   }
@@ -175,7 +175,7 @@ void add_generate(CLI::App& app) {
   add_thinking(*c, o->thinking);
   c->add_option("--stop", o->stop, "text that ends a completion")->allow_extra_args(false);
   c->add_flag("--add-special-tokens", o->special, "apply the tokenizer's template to prompts");
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { generate(*o); });

@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
   add_verify(app);
   add_tokenize(app);
   add_task(app);
+  add_convert(app);
   add_info(app);
   add_report(app);
   add_bench(app);

@@ -14,7 +14,7 @@ namespace {
 struct Options {
   CommonOptions common;
   RowOptions rows;
-  std::string model, full, dtype = "f32";
+  std::string model, full, dtype = "auto";
 };
 
 void score(const Options& o) {
@@ -56,7 +56,7 @@ void add_score(CLI::App& app) {
   c->add_option("MODEL", o->model, kModelHelp);
   o->rows.add_to(*c);
   c->add_option("--full", o->full, "file for the whole vocabulary's log-probabilities");
-  c->add_option("--dtype", o->dtype, "of the weights: f32 or bf16")->capture_default_str();
+  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
   o->common.add_to(*c);
   c->callback([o] { score(*o); });
 }

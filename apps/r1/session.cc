@@ -8,21 +8,23 @@ void CommonOptions::add_to(CLI::App& command) {
   command.add_option("--threads", threads, "threads to use; 0: as many as the machine has")
       ->check(CLI::Range(0, 1024));
   command.add_option("--seed", seed, "everything random follows from it")->capture_default_str();
-  command.add_option("--isa", isa,
-                     "instruction set of the kernels: portable, avx2, avx512, avx512bf16, neon, or "
-                     "ref (slow); default: R1_ISA, or the best this machine has");
+  command.add_option(
+      "--isa", isa,
+      "instruction set of the kernels: portable, avx2, avx512, avx512vnni, "
+      "avx512bf16, neon, or ref (slow); default: R1_ISA, or the best this machine has");
   command.add_flag("--json", json, "results as JSON on the standard output");
 }
 
-OpenModel open_model(const std::string& name, DType dtype, Model::Use use, Ops& ops) {
-  const std::filesystem::path folder = resolve_model(name);
-  TokenizerFiles files = tokenizer_files(folder.string());
-  Tokenizer tokenizer = parse_tokenizer(files, (folder / "tokenizer.json").string());
-  auto chat = ChatFormat::of(files, tokenizer, folder.string());
-  Model model = Model::load(folder, ops, dtype, use);
-  auto defaults = generation_defaults(folder, chat, model.config().eos_token_ids);
-  return {folder,           std::move(files), std::move(tokenizer),
-          std::move(model), std::move(chat),  std::move(defaults)};
+OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use,
+                     Ops& ops) {
+  ModelFiles files = open_model_files(resolve_model(name));
+  Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  auto chat = ChatFormat::of(files.tokenizer, tokenizer, files.path.string());
+  Model model = Model::load(files.config, files.tensors, ops, dtype, use);
+  auto defaults = generation_defaults(files.generation, files.path.string(), chat,
+                                      model.config().eos_token_ids);
+  return {std::move(files), std::move(tokenizer), std::move(model), std::move(chat),
+          std::move(defaults)};
 }
 
 void SamplingOptions::add_to(CLI::App& c) {
@@ -54,10 +56,11 @@ void add_thinking(CLI::App& c, ThinkingBudget& budget) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
 }
 
-DType parse_dtype_option(const std::string& name) {
+std::optional<DType> parse_dtype_option(const std::string& name) {
+  if (name == "auto") return std::nullopt;
   if (name == "f32") return DType::kF32;
   if (name == "bf16") return DType::kBF16;
-  throw InputError("--dtype " + name + ": expected f32 or bf16");
+  throw InputError("--dtype " + name + ": expected auto, f32 or bf16");
 }
 
 }  // namespace r1

@@ -40,8 +40,7 @@ class Machine {
 };
 
 struct OpenModel {
-  std::filesystem::path folder;
-  TokenizerFiles files;
+  ModelFiles files;
   Tokenizer tokenizer;
   Model model;
   std::optional<ChatFormat> chat;
@@ -49,12 +48,12 @@ struct OpenModel {
 };
 
 // `name` as resolve_model takes it.
-OpenModel open_model(const std::string& name, DType dtype, Model::Use use, Ops& ops);
+OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use, Ops& ops);
 
 // What CLI11 shows for every MODEL argument.
 inline constexpr const char* kModelHelp =
-    "a Hugging Face folder, a run folder, or a name in the Hugging Face cache; none means the "
-    "shipped model";
+    "a Hugging Face folder, a GGUF file, a run folder, or a name in the Hugging Face cache; none "
+    "means the shipped model";
 
 // --temperature, --top-k, --top-p, --min-p: each, where it is given, in the place of the model's
 // own (recipe/model_chat.h).
@@ -69,12 +68,15 @@ struct SamplingOptions {
 // --think, --waits: ThinkingBudget (engine/engine.h).
 void add_thinking(CLI::App& command, ThinkingBudget& budget);
 
-// --dtype of models opened for inference.
-DType parse_dtype_option(const std::string& name);
+// --dtype of models opened for inference: nothing for "auto", the files' own types, in place.
+inline constexpr const char* kDtypeHelp =
+    "of the weights: auto (as the files have them, read in place), f32 or bf16";
+std::optional<DType> parse_dtype_option(const std::string& name);
 
 // Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);

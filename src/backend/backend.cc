@@ -12,8 +12,9 @@ namespace {
 // Slowest first.
 std::vector<const cpu::Kernels*> runnable_kernels() {
   std::vector<const cpu::Kernels*> result;
-  for (const cpu::Kernels* k : {cpu::portable_kernels(), cpu::neon_kernels(), cpu::avx2_kernels(),
-                                cpu::avx512_kernels(), cpu::avx512bf16_kernels()}) {
+  for (const cpu::Kernels* k :
+       {cpu::portable_kernels(), cpu::neon_kernels(), cpu::avx2_kernels(), cpu::avx512_kernels(),
+        cpu::avx512vnni_kernels(), cpu::avx512bf16_kernels()}) {
     if (k) result.push_back(k);
   }
   return result;

@@ -13,7 +13,7 @@ namespace r1 {
 
 struct BackendChoice {
   std::string backend;  // "ref" or "cpu"
-  std::string isa;      // for cpu: "portable", "avx2", "avx512", "avx512bf16", "neon"
+  std::string isa;      // for cpu: "portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
 };
 
 // Every choice that runs on this machine, slowest first; the last one is the default.

@@ -46,7 +46,9 @@ struct Case {
 };
 
 std::vector<Case> product_cases();    // conformance_products_test.cc
+std::vector<Case> mapped_cases();     // conformance_mapped_test.cc
 std::vector<Case> row_cases();        // conformance_rows_test.cc
+std::vector<Case> expert_cases();     // conformance_experts_test.cc
 std::vector<Case> attention_cases();  // conformance_attention_test.cc
 std::vector<Case> loss_cases();       // conformance_loss_test.cc: the loss, sampling, the optimizer
 

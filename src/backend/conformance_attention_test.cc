@@ -8,7 +8,14 @@ namespace {
 using Outputs = std::vector<Output>;
 
 struct Heads {
-  int64_t kv, group, dim;  // G, H / G, D
+  int64_t kv, group, dim;  // G, H / G, D of keys
+  int64_t value_dim = dim;
+  bool latent = false;  // values are the first elements of the keys
+
+  int64_t q_cols() const { return kv * group * dim; }
+  int64_t out_cols() const { return kv * group * value_dim; }
+  int64_t k_cols() const { return kv * dim; }
+  int64_t v_cols() const { return latent ? 0 : kv * value_dim; }
 };
 
 // A batch's sequences, their pages, and the prompts' last pages to copy.
@@ -96,8 +103,12 @@ std::vector<Sequence> sequences_in(const Layout& layout, const RowRange& r) {
 
 struct Pages {
   Pages(const Layout& layout, const Heads& h, float value)
-      : k(static_cast<size_t>(layout.pages * h.kv * h.dim * kPageSize), value), v(k), heads(h) {}
-  KvLayer view() { return {k.data(), v.data(), heads.kv, heads.dim}; }
+      : k(static_cast<size_t>(layout.pages * h.k_cols() * kPageSize), value),
+        v(static_cast<size_t>(layout.pages * h.v_cols() * kPageSize), value),
+        heads(h) {}
+  KvLayer view() {
+    return {k.data(), v.data(), heads.kv, heads.dim, heads.value_dim, heads.latent};
+  }
   std::vector<float> k, v;
   Heads heads;
 };
@@ -105,22 +116,21 @@ struct Pages {
 // Inputs and outputs of one batch. q, k and v are slices of one qkv, as in the model.
 struct Batch {
   Batch(const Layout& layout, const Heads& h, double size)
-      : pages(layout, h, std::numeric_limits<float>::quiet_NaN()),
-        qkv(Matrix::random(rng, layout.rows, (h.kv * h.group + 2 * h.kv) * h.dim, size)),
-        dout(Matrix::random(rng, layout.rows, h.kv * h.group * h.dim)),
-        out(layout.rows, h.kv * h.group * h.dim),
-        lse(static_cast<size_t>(layout.rows * h.kv * h.group)),
-        q_cols(h.kv * h.group * h.dim),
-        kv_cols(h.kv * h.dim) {}
-  Tensor q() { return Tensor(qkv).slice_cols(0, q_cols); }
-  Tensor k() { return Tensor(qkv).slice_cols(q_cols, kv_cols); }
-  Tensor v() { return Tensor(qkv).slice_cols(q_cols + kv_cols, kv_cols); }
+      : heads(h),
+        pages(layout, h, std::numeric_limits<float>::quiet_NaN()),
+        qkv(Matrix::random(rng, layout.rows, h.q_cols() + h.k_cols() + h.v_cols(), size)),
+        dout(Matrix::random(rng, layout.rows, h.out_cols())),
+        out(layout.rows, h.out_cols()),
+        lse(static_cast<size_t>(layout.rows * h.kv * h.group)) {}
+  Tensor q() { return Tensor(qkv).slice_cols(0, heads.q_cols()); }
+  Tensor k() { return Tensor(qkv).slice_cols(heads.q_cols(), heads.k_cols()); }
+  Tensor v() { return Tensor(qkv).slice_cols(heads.q_cols() + heads.k_cols(), heads.v_cols()); }
 
   Rng rng{14};
+  Heads heads;
   Pages pages;
   Matrix qkv, dout, out;
   std::vector<float> lse;
-  int64_t q_cols, kv_cols;
 };
 
 float scale_of(const Heads& h) {
@@ -131,8 +141,8 @@ float scale_of(const Heads& h) {
 void append_past(Ops& ops, const Layout& layout, Batch& b) {
   for (size_t i = 0; i < layout.seqs.size(); ++i) {
     if (layout.past[i] == 0) continue;
-    const Matrix k = Matrix::random(b.rng, layout.past[i], b.kv_cols);
-    const Matrix v = Matrix::random(b.rng, layout.past[i], b.kv_cols);
+    const Matrix k = Matrix::random(b.rng, layout.past[i], b.heads.k_cols());
+    const Matrix v = Matrix::random(b.rng, layout.past[i], b.heads.v_cols());
     const Sequence s{.row = 0, .count = layout.past[i], .pages = layout.seqs[i].pages};
     ops.kv_append(k, v, {&s, 1}, b.pages.view());
   }
@@ -152,7 +162,8 @@ void forward(Ops& ops, const Layout& layout, const Heads& h, const Chunks& chunk
 
 std::string name_of(const char* op, const char* layout, const Heads& h) {
   return std::string(op) + " " + layout + " G=" + std::to_string(h.kv) +
-         " H/G=" + std::to_string(h.group) + " D=" + std::to_string(h.dim);
+         " H/G=" + std::to_string(h.group) + " D=" + std::to_string(h.dim) + "/" +
+         std::to_string(h.value_dim) + (h.latent ? " latent" : "");
 }
 
 using MakeLayout = std::function<Layout()>;
@@ -186,7 +197,8 @@ Case backward_case(const char* name, const MakeLayout& make, const Heads& h) {
     Batch b(layout, h, 1);
     forward(ops, layout, h, {{0, layout.rows}}, true, b);
     Pages gradients(layout, h, 0);
-    Matrix dq(layout.rows, b.q_cols), dk(layout.rows, b.kv_cols), dv = dk;
+    Matrix dq(layout.rows, h.q_cols()), dk(layout.rows, h.k_cols());
+    Matrix dv(layout.rows, h.v_cols());
     for (const RowRange& r : chunks) {
       ops.attention_backward(b.dout, b.q(), b.out, b.lse.data(), sequences_in(layout, r),
                              b.pages.view(), scale_of(h), dq, gradients.view());
@@ -250,6 +262,15 @@ std::vector<Case> attention_cases() {
   both("shared", shared, {2, 2, 32});
   both("shared", shared, {1, 3, 20});
   both("shared", shared, {2, 1, 128});
+  both("plain", plain, {2, 3, 20, 33});
+  both("plain", plain, {1, 5, 40, 24});
+  both("late", late, {3, 1, 24, 80});
+  both("shared", shared, {2, 2, 36, 20});
+  // Latent: heads beyond a task's, values of more than one group of columns, odd widths.
+  both("plain", plain, {1, 4, 40, 32, true});
+  both("late", late, {1, 37, 24, 16, true});
+  both("shared", shared, {1, 3, 90, 81, true});
+  both("late", late, {1, 5, 150, 133, true});
   cases.push_back(forward_case("plain huge", plain, {1, 3, 64}, 30));
   return cases;
 }

@@ -70,6 +70,60 @@ Case weight_gradient_case(const Shape& s) {
   return c;
 }
 
+// Products at once against the same one by one: columns of one input into columns of one output, as
+// heads are, with weights of several shapes.
+Case matmuls_case(DType dtype) {
+  constexpr int64_t kT = 70;
+  Case c{.name = "matmuls " + std::string(dtype_name(dtype)),
+         .rows = kT,
+         .tolerance = 1e-5,
+         .run = {},
+         .bf16 = dtype == DType::kBF16};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(16);
+    const std::vector<Shape> shapes = {{kT, 20, 33}, {kT, 1, 7}, {kT, 300, 64}, {kT, 16, 5}};
+    int64_t in = 0, out_width = 0;
+    for (const Shape& s : shapes) in += s.k, out_width += s.n;
+    const Matrix x = Matrix::random(rng, kT, in), dout = Matrix::random(rng, kT, out_width);
+    Matrix out(kT, out_width), one_by_one = out;
+    std::vector<Packed> packed;
+    std::vector<Matrix> dw, dw_one_by_one;
+    for (const Shape& s : shapes) {
+      const Matrix w = Matrix::random(rng, s.n, s.k);
+      packed.emplace_back(dtype, s.n, s.k);
+      ops.pack(w, packed.back().weight);
+      dw.push_back(Matrix::random(rng, s.n, s.k));
+    }
+    dw_one_by_one = dw;
+    for (const RowRange& r : chunks) {
+      std::vector<Product> products;
+      std::vector<WeightGradient> gradients;
+      int64_t from = 0, to = 0;
+      for (size_t i = 0; i < shapes.size(); ++i) {
+        const ConstTensor xi = x.rows(r).slice_cols(from, shapes[i].k);
+        const ConstTensor di = dout.rows(r).slice_cols(to, shapes[i].n);
+        products.push_back({xi, &packed[i].weight, out.rows(r).slice_cols(to, shapes[i].n)});
+        gradients.push_back({di, xi, dw[i]});
+        ops.matmul(xi, packed[i].weight, nullptr, false,
+                   one_by_one.rows(r).slice_cols(to, shapes[i].n));
+        ops.matmul_backward_weight(di, xi, dw_one_by_one[i]);
+        from += shapes[i].k;
+        to += shapes[i].n;
+      }
+      ops.matmuls(products);
+      ops.matmuls_backward_weight(gradients);
+    }
+    EXPECT_EQ(out.values(), one_by_one.values());
+    std::vector<Output> outputs = {{"out", out.values()}};
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      EXPECT_EQ(dw[i].values(), dw_one_by_one[i].values());
+      outputs.push_back({"dw", dw[i].values()});
+    }
+    return outputs;
+  };
+  return c;
+}
+
 // Packed memory itself, padding included. Some weights lie halfway between two bf16 numbers.
 Case pack_case(int64_t n, int64_t k, DType dtype, bool transpose) {
   Case c{.name = shape_name(transpose ? "pack_transposed" : "pack", dtype, {0, n, k}), .run = {}};
@@ -110,6 +164,8 @@ std::vector<Case> product_cases() {
       cases.push_back(pack_case(1, 1, dtype, transpose));
     }
   }
+  cases.push_back(matmuls_case(DType::kF32));
+  cases.push_back(matmuls_case(DType::kBF16));
   for (const Shape& s : kShapes) cases.push_back(weight_gradient_case(s));
   cases.push_back(weight_gradient_case({300, 121, 35}));
   return cases;

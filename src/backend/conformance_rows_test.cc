@@ -101,9 +101,11 @@ Case rms_norm_case(int64_t t, int64_t groups, int64_t width, double size) {
   return c;
 }
 
-// The rotated heads are a slice of wider rows, as q and k are of qkv.
-Case rope_case(int64_t t, int64_t heads, int64_t dim) {
-  Case c{.name = with("rope", {{"T", t}, {"heads", heads}, {"D", dim}}),
+// The rotated heads are a slice of wider rows, as q and k are of qkv; of each the last `dim`
+// elements turn.
+Case rope_case(int64_t t, int64_t heads, int64_t head_dim, int64_t dim, bool interleaved) {
+  Case c{.name = with(interleaved ? "rope interleaved" : "rope",
+                      {{"T", t}, {"heads", heads}, {"head_dim", head_dim}, {"D", dim}}),
          .rows = t,
          .tolerance = 1e-6,
          .run = {}};
@@ -120,13 +122,36 @@ Case rope_case(int64_t t, int64_t heads, int64_t dim) {
       }
     }
     const std::vector<int32_t> positions = random_ids(rng, t, kPositions);
-    const int64_t cols = heads * dim;
+    const int64_t cols = heads * head_dim;
     Matrix x = Matrix::random(rng, t, cols + 10), dx = x;
     for (const RowRange& r : chunks) {
-      ops.rope(x.rows(r).slice_cols(5, cols), dim, span_of(positions, r), table);
-      ops.rope_backward(dx.rows(r).slice_cols(5, cols), dim, span_of(positions, r), table);
+      ops.rope(x.rows(r).slice_cols(5, cols), head_dim, interleaved, span_of(positions, r), table);
+      ops.rope_backward(dx.rows(r).slice_cols(5, cols), head_dim, interleaved,
+                        span_of(positions, r), table);
     }
     return Outputs{{"x", x.values()}, {"dx", dx.values()}};
+  };
+  return c;
+}
+
+// Heads into heads further apart, one into all, and all summed into one.
+Case copy_heads_case(int64_t t, int64_t heads, int64_t width) {
+  Case c{.name = with("copy_heads", {{"T", t}, {"heads", heads}, {"width", width}}),
+         .rows = t,
+         .tolerance = 1e-6,
+         .run = {}};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(9);
+    const int64_t near = width + 2, far = width + 7;
+    const Matrix x = Matrix::random(rng, t, heads * near);
+    Matrix moved = Matrix::random(rng, t, heads * far), spread = moved, summed = moved;
+    for (const RowRange& r : chunks) {
+      ops.copy_heads(x.rows(r), near, moved.rows(r), far, heads, width, false);
+      ops.copy_heads(x.rows(r), 0, spread.rows(r), far, heads, width, false);
+      ops.copy_heads(x.rows(r), near, summed.rows(r), 0, heads, width, true);
+    }
+    return Outputs{
+        {"moved", moved.values()}, {"spread", spread.values()}, {"summed", summed.values()}};
   };
   return c;
 }
@@ -161,7 +186,12 @@ std::vector<Case> row_cases() {
   cases.push_back(rms_norm_case(5, 2, 33, 1e-4));  // eps matters
   cases.push_back(rms_norm_case(5, 2, 33, 1e6));
   for (const auto& [heads, dim] : {std::pair{1, 2}, {3, 20}, {1, 32}, {2, 64}, {5, 128}}) {
-    cases.push_back(rope_case(67, heads, dim));
+    cases.push_back(rope_case(67, heads, dim, dim, false));
+    cases.push_back(rope_case(67, heads, dim + 11, dim, true));
+  }
+  cases.push_back(rope_case(21, 3, 50, 32, false));
+  for (const auto& [heads, width] : {std::pair{1, 1}, {3, 20}, {16, 33}}) {
+    cases.push_back(copy_heads_case(67, heads, width));
   }
   for (const int64_t width : {1, 17, 100, 3000}) {
     cases.push_back(swiglu_case(width < 1000 ? 67 : 9, width, 1));

@@ -68,8 +68,14 @@ TEST_P(Conformance, RunsWhatWasAskedFor) {
 TEST_P(Conformance, Products) {
   compare(product_cases());
 }
+TEST_P(Conformance, MappedProducts) {
+  compare(mapped_cases());
+}
 TEST_P(Conformance, Rows) {
   compare(row_cases());
+}
+TEST_P(Conformance, Experts) {
+  compare(expert_cases());
 }
 TEST_P(Conformance, Attention) {
   compare(attention_cases());
@@ -108,7 +114,7 @@ TEST_P(Conformance, EmptyBatches) {
   ops->matmul_backward_bias(none, weight);
   ops->add(none, none);
   ops->rms_norm(none, weight, 1, 1e-5f, none, nullptr);
-  ops->attention(none, {}, KvLayer{nullptr, nullptr, 1, 5}, 1, none, nullptr);
+  ops->attention(none, {}, KvLayer{nullptr, nullptr, 1, 5, 5}, 1, none, nullptr);
   ops->sample(none, nullptr, nullptr);
   EXPECT_EQ(dw.values(), std::vector<double>(25));
   EXPECT_EQ(weight[4], 5);

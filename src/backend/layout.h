@@ -10,4 +10,6 @@ constexpr int kPageSize = 16;  // keys on a page of the KV cache
 // start.
 constexpr int kBlockPages = 4;
 
+constexpr int kMaxExperts = 1024;  // of a layer
+
 }  // namespace r1

@@ -10,7 +10,7 @@ namespace {
 
 std::vector<Case> all_cases() {
   std::vector<Case> all = product_cases();
-  for (auto* list : {&row_cases, &attention_cases, &loss_cases}) {
+  for (auto* list : {&mapped_cases, &row_cases, &expert_cases, &attention_cases, &loss_cases}) {
     for (Case& c : list()) all.push_back(std::move(c));
   }
   return all;
@@ -100,7 +100,7 @@ TEST(PlantedFault, ADecodingKernelOfItsOwnIsSeen) {
   DecodeScaleOps faulty(pool, *cpu::portable_kernels());
   cpu::CpuOps sound(pool, *cpu::portable_kernels());
   const std::vector<Case> cases = attention_cases();
-  const Case& c = find_case(cases, "attention plain G=1 H/G=1 D=20");
+  const Case& c = find_case(cases, "attention plain G=1 H/G=1 D=20/20");
   EXPECT_GT(chunking_mismatches(faulty, c), 0);
   EXPECT_EQ(chunking_mismatches(sound, c), 0);
 }

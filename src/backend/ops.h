@@ -1,8 +1,8 @@
 // The operations a transformer is made of, each with its backward beneath it: what a backend does.
 //
 // Shapes:  T rows (tokens) of a batch   C model width     N, K output and input width of a product
-//          H query heads   G key/value heads   D head dimension   F feed-forward width   V
-//          vocabulary
+//          H query heads   G key/value heads   D head dimension   F feed-forward width
+//          V vocabulary   E experts   K experts of a row
 //
 // The contract (docs/numerics.md): an output element is reduced in an order that depends on the
 // reduction's length alone, never on the number of rows, the chunking or the threads. A reduction
@@ -16,6 +16,7 @@
 // otherwise. Views are non-owning; a backend keeps no pointer after the call. One caller at a time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -41,20 +42,48 @@ struct PackedWeight {
   }
 };
 
+// A weight matrix [N, K] where it lies in a file: rows of dtype_bytes(dtype, K) bytes one after
+// another, not necessarily aligned. It is read in place and gives the bits that the packed matrix
+// of the same type gives.
+//   kF32, kF16, kF8E4M3 (times scales): the values, exactly, in float32 products
+//   kBF16: as packed
+//   kQ8_0, kQ4_0, kQ4_K, kQ6_K: the input rows are rounded too, to whole numbers q in [-127, 127]
+//   times max |x| / 127 over 32 elements. Sums of products of whole numbers over the elements that
+//   share a scale (32; 16 in Q6_K) are exact; acc = fma(float(sum), weight's scale * row's scale,
+//   acc) group by group in order, each followed by acc = fma(-minimum, row's scale * sum of q, acc)
+//   in Q4_K. So all instruction sets give the same bits.
+struct MappedWeight {
+  DType dtype = DType::kF32;
+  int64_t n = 0, k = 0;  // k is a whole number of the type's blocks
+  const std::byte* data = nullptr;
+  // kF8E4M3: a factor for each 128 x 128 (DeepSeek-V3, section 3.3), [N / 128][K / 128] rounded up.
+  const float* scales = nullptr;
+  static constexpr int64_t kScaleBlock = 128;
+
+  int64_t row_bytes() const { return static_cast<int64_t>(dtype_bytes(dtype, k)); }
+};
+
+// Row n of the matrix as floats, scales included: out[k].
+void dequantize_row(const MappedWeight& w, int64_t n, float* out);
+
 // One layer's pages of keys and values (or of their gradients). A page holds kPageSize consecutive
 // positions of one sequence, keys transposed so that a query meets 16 keys in one vector:
-//   k[page][G][D][kPageSize]      v[page][G][kPageSize][D]
+//   k[page][G][key_dim][kPageSize]      v[page][G][kPageSize][value_dim]
+// In a latent layer (multi-head latent attention) there is no v: a value is the first value_dim
+// elements of its key.
 struct KvLayer {
   float* k = nullptr;
   float* v = nullptr;
-  int64_t kv_heads = 0, head_dim = 0;
+  int64_t kv_heads = 0, key_dim = 0, value_dim = 0;
+  bool latent = false;
 
-  int64_t page_floats() const { return kv_heads * head_dim * kPageSize; }
+  int64_t k_floats() const { return kv_heads * key_dim * kPageSize; }  // of a page
+  int64_t v_floats() const { return kv_heads * value_dim * kPageSize; }
   float* k_page(int64_t page, int64_t head) const {
-    return k + page * page_floats() + head * head_dim * kPageSize;
+    return k + page * k_floats() + head * key_dim * kPageSize;
   }
   float* v_page(int64_t page, int64_t head) const {
-    return v + page * page_floats() + head * head_dim * kPageSize;
+    return v + page * v_floats() + head * value_dim * kPageSize;
   }
 };
 
@@ -75,6 +104,32 @@ struct PageCopy {
   int32_t from = 0, to = 0, slots = 0;
 };
 
+// One of several products at once, as matmul without a bias. What they write does not overlap.
+struct Product {
+  ConstTensor x;  // [T, K]
+  const PackedWeight* w;
+  Tensor out;  // [T, N]
+};
+
+// The gradient of its weight, as matmul_backward_weight.
+struct WeightGradient {
+  ConstTensor dout, x;
+  Tensor dw;
+};
+
+// How a row's experts are chosen. Among equals the lower index wins.
+struct Routing {
+  bool sigmoid = false;  // scores are the logits' sigmoids (DeepSeek-V3) or their softmax
+  int64_t experts = 0;   // of a row: K
+  // Experts stand in `groups` equal groups in order. Only those in the best groups_per_row are
+  // chosen from. A group's score is that of its best expert (DeepSeek-V2), or the sum of its two
+  // best (DeepSeek-V3).
+  int64_t groups = 1, groups_per_row = 1;
+  bool group_pairs = false;
+  bool normalize = false;  // a row's weights are divided by their sum
+  float scale = 1;         // what they are multiplied by, last
+};
+
 struct AdamW {
   float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
   float gradient_scale = 1;    // clipping and averaging, applied to the gradient first
@@ -86,7 +141,7 @@ class Ops {
   virtual ~Ops() = default;
   virtual const char* name() const = 0;  // "ref", "cpu"
   virtual const char* isa()
-      const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512bf16", "neon"
+      const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
   virtual int threads() const = 0;
 
   // --- weights ---
@@ -99,15 +154,24 @@ class Ops {
   // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.
   virtual void matmul(ConstTensor x_TK, const PackedWeight& w_NK, const float* bias, bool add,
                       Tensor out_TN) = 0;
+  // The same with a weight whose rows are those of `parts`, one part after another.
+  virtual void matmul_mapped(ConstTensor x_TK, std::span<const MappedWeight> parts,
+                             const float* bias, bool add, Tensor out_TN) = 0;
   // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of
   // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
   virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, Tensor dw_NK) = 0;
   // dbias[n] += sum_t dout[t, n], rows in order.
   virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
 
+  // Independent products at once: an expert each, a head each.
+  virtual void matmuls(std::span<const Product> products) = 0;
+  virtual void matmuls_backward_weight(std::span<const WeightGradient> gradients) = 0;
+
   // --- rows ---
   // out[t] = table[ids[t]]
   virtual void embed(std::span<const int32_t> ids, ConstTensor table_VC, Tensor out_TC) = 0;
+  virtual void embed_mapped(std::span<const int32_t> ids, const MappedWeight& table_VC,
+                            Tensor out_TC) = 0;
   // dtable[ids[t]] += dout[t], rows in order
   virtual void embed_backward(std::span<const int32_t> ids, ConstTensor dout_TC,
                               Tensor dtable_VC) = 0;
@@ -131,19 +195,42 @@ class Ops {
                                  int64_t groups, const float* rstd, bool add, Tensor dx,
                                  float* dw) = 0;
 
-  // Rotates pairs (i, i + D/2) of each head by the angle of its row's position, in place.
-  // cos_sin is [positions, D]: D/2 cosines, then D/2 sines. x is [T, heads * D].
-  virtual void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
-                    ConstTensor cos_sin) = 0;
-  virtual void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                             ConstTensor cos_sin) = 0;
+  // Rotates pairs of the last D elements of each head by the angle of its row's position, in place.
+  // cos_sin is [positions, D]: D/2 cosines, then D/2 sines. x is [T, heads * head_dim]. A pair is
+  // (i, i + D/2), or (2i, 2i + 1) where interleaved (DeepSeek).
+  virtual void rope(Tensor x, int64_t head_dim, bool interleaved,
+                    std::span<const int32_t> positions, ConstTensor cos_sin) = 0;
+  virtual void rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                             std::span<const int32_t> positions, ConstTensor cos_sin) = 0;
+
+  // Moves `width` elements of each head: out[t, h * out_step + i] (+)= x[t, h * x_step + i]. An
+  // x_step of 0 gives every head the same; an out_step of 0, with `add`, sums over heads in order.
+  virtual void copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step,
+                          int64_t heads, int64_t width, bool add) = 0;
 
   // out[t, f] = silu(gate_up[t, f]) * gate_up[t, F + f]
   virtual void swiglu(ConstTensor gate_up_T2F, Tensor out_TF) = 0;
   virtual void swiglu_backward(ConstTensor dout_TF, ConstTensor gate_up_T2F, Tensor dgate_up) = 0;
 
+  // --- experts ---
+  // From each row's logits [T, E], the K experts it goes to, ascending, and their weights: expert
+  // and weight are [T, K]. bias [E] (may be null) is added to scores for the choice alone.
+  virtual void route(ConstTensor logits_TE, const float* bias, const Routing& routing,
+                     int32_t* expert, float* weight) = 0;
+  // Writes dlogits. The choice itself has no gradient.
+  virtual void route_backward(const float* dweight, ConstTensor logits_TE, const int32_t* expert,
+                              const Routing& routing, Tensor dlogits_TE) = 0;
+  // out[t] = (add ? out[t] : 0) + sum_j weight[t, j] y[slot[t, j]], j in order. slot and weight are
+  // [T, K]; a row of y has one slot.
+  virtual void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
+                            bool add, Tensor out) = 0;
+  // Writes dy[slot[t, j]] = weight[t, j] dout[t] and dweight[t, j] = dout[t] . y[slot[t, j]].
+  virtual void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                                     const float* weight, Tensor dy, float* dweight) = 0;
+
   // --- attention over pages ---
-  // Writes the rows' keys and values to their sequences' pages. k and v are [T, G * D].
+  // Writes the rows' keys and values to their sequences' pages. k is [T, G * key_dim], v [T, G *
+  // value_dim], or empty for a latent layer.
   virtual void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
                          KvLayer kv) = 0;
   // dk and dv of the rows, read from the pages of gradients.
@@ -154,8 +241,9 @@ class Ops {
   virtual void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) = 0;
 
   // Causal attention of each row over its sequence's positions up to its own: online softmax over
-  // blocks of kBlockPages pages, in order. q, out [T, H * D]; head h reads KV head h / (H / G). lse
-  // [T, H] gets the log of the softmax's denominator (for backward); it may be null.
+  // blocks of kBlockPages pages, in order. q [T, H * key_dim], out [T, H * value_dim]; head h reads
+  // KV head h / (H / G). lse [T, H] gets the log of the softmax's denominator (for backward); it
+  // may be null.
   virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                          Tensor out, float* lse) = 0;
   // Writes dq; ADDS to the pages of dkv (zero them first). Within a family, sequences in order.

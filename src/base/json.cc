@@ -1,6 +1,6 @@
 #include "base/json.h"
 
-#include <set>
+#include <algorithm>
 #include <vector>
 
 #include "base/error.h"
@@ -8,19 +8,66 @@
 namespace r1 {
 namespace {
 
-// `visit` sees every parse event: (depth, event, value).
-template <class J, class Visit>
-J parse(std::string_view text, const std::string& where, Visit&& visit) {
-  constexpr int kMaxDepth = 256;
-  auto guard = [&](int depth, typename J::parse_event_t event, J& value) {
-    if (depth > kMaxDepth) {
-      throw InputError(where + ": JSON nested deeper than " + std::to_string(kMaxDepth));
+constexpr size_t kMaxDepth = 256;
+
+// Builds the document as nlohmann's own parser does, and sees each event first. (Its parser with a
+// callback takes quadratic time in the members of an object.)
+template <class J>
+class Builder : public nlohmann::detail::json_sax_dom_parser<J> {
+  using Base = nlohmann::detail::json_sax_dom_parser<J>;
+
+ public:
+  Builder(J& out, const std::string& where, bool unique)
+      : Base(out, true), where_(where), unique_(unique) {}
+
+  bool start_object(size_t size) {
+    enter();
+    return Base::start_object(size);
+  }
+  bool key(std::string& key) {
+    if (unique_) keys_[depth_].push_back(key);
+    return Base::key(key);
+  }
+  bool end_object() {
+    std::vector<std::string>& keys = keys_[depth_];
+    std::sort(keys.begin(), keys.end());
+    if (const auto it = std::adjacent_find(keys.begin(), keys.end()); it != keys.end()) {
+      throw InputError(where_ + ": the key " + in_quotes(*it) + " comes twice in one object");
     }
-    visit(event, value);
-    return true;
-  };
+    --depth_;
+    return Base::end_object();
+  }
+  bool start_array(size_t size) {
+    enter();
+    return Base::start_array(size);
+  }
+  bool end_array() {
+    --depth_;
+    return Base::end_array();
+  }
+
+ private:
+  void enter() {
+    if (++depth_ > kMaxDepth) {
+      throw InputError(where_ + ": JSON nested deeper than " + std::to_string(kMaxDepth));
+    }
+    if (keys_.size() <= depth_) keys_.resize(depth_ + 1);
+    keys_[depth_].clear();
+  }
+
+  const std::string& where_;
+  bool unique_;
+  size_t depth_ = 0;                            // of open objects and arrays
+  std::vector<std::vector<std::string>> keys_;  // of the open object at each depth, if unique_
+};
+
+template <class J>
+J parse(std::string_view text, const std::string& where, bool unique) {
   try {
-    return J::parse(text.begin(), text.end(), guard);
+    J out;
+    Builder<J> builder(out, where, unique);
+    J::sax_parse(text.begin(), text.end(), &builder);
+    return out;
   } catch (const typename J::parse_error& e) {
     throw InputError(where + ": not valid JSON at byte " + std::to_string(e.byte));
   } catch (const typename J::exception& e) {  // a number that no double can hold
@@ -28,32 +75,18 @@ J parse(std::string_view text, const std::string& where, Visit&& visit) {
   }
 }
 
-constexpr auto kVisitNothing = [](auto, auto&) {};
-
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
-  return parse<Json>(text, where, kVisitNothing);
+  return parse<Json>(text, where, false);
 }
 
 OrderedJson parse_ordered_json(std::string_view text, const std::string& where) {
-  return parse<OrderedJson>(text, where, kVisitNothing);
+  return parse<OrderedJson>(text, where, false);
 }
 
 Json parse_json_unique(std::string_view text, const std::string& where) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  return parse<Json>(text, where, [&](Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) {
-      keys.emplace_back();
-    } else if (event == Json::parse_event_t::object_end) {
-      keys.pop_back();
-    } else if (event == Json::parse_event_t::key) {
-      const auto& key = value.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        throw InputError(where + ": the key " + in_quotes(key) + " comes twice in one object");
-      }
-    }
-  });
+  return parse<Json>(text, where, true);
 }
 
 std::string in_quotes(std::string_view text, size_t limit) {

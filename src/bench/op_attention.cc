@@ -57,7 +57,7 @@ struct Layout {
 
 // A row a page.
 KvLayer kv_layer(const Heads& h, Tensor k, Tensor v) {
-  return {k.data, v.data, h.kv, h.dim};
+  return {k.data, v.data, h.kv, h.dim, h.dim};
 }
 
 KvLayer random_kv(OpCall& c, const Layout& l) {

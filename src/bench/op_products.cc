@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bench/op_bench.h"
+#include "bench/random_weights.h"
 
 namespace r1 {
 namespace {
@@ -57,6 +58,43 @@ OpCall matmul_call(OpSize size, DType dtype, int64_t rows) {
   return c;
 }
 
+MappedWeight mapped_weight(OpCall& c, DType dtype, int64_t n, int64_t k) {
+  const size_t bytes = dtype_bytes(dtype, n * k);
+  auto* data = reinterpret_cast<std::byte*>(c.memory.floats(static_cast<int64_t>(bytes / 4 + 1)));
+  random_rows(dtype, n, k, 0.5, c.rng, data);
+  return {dtype, n, k, data};
+}
+
+OpCall matmul_mapped_call(OpSize size, DType dtype, int64_t rows) {
+  OpCall c;
+  Product p = product_of(size, rows);
+  if (size == OpSize::kCheck) p.k = 512;  // block formats want whole blocks
+  const Tensor x = c.random(p.t, p.k), out = c.zeros(p.t, p.n);
+  const MappedWeight w = mapped_weight(c, dtype, p.n, p.k);
+  c.shape = shape_of(p);
+  c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
+  c.read = static_cast<double>(p.n * w.row_bytes()) + 4.0 * static_cast<double>(p.t * p.k);
+  c.written = 4.0 * static_cast<double>(p.t * p.n);
+  c.run = [=](Ops& ops) { ops.matmul_mapped(x, {&w, 1}, nullptr, false, out); };
+  c.outputs = {out};
+  return c;
+}
+
+// Each of V rows once, in any order.
+OpCall embed_mapped_call(OpSize size, DType dtype) {
+  OpCall c;
+  const int64_t v = size == OpSize::kTimed ? 4096 : 30, width = size == OpSize::kTimed ? 1024 : 256;
+  const Tensor out = c.zeros(v, width);
+  const MappedWeight table = mapped_weight(c, dtype, v, width);
+  const std::span<const int32_t> ids = c.shuffled(v, v);
+  c.shape = "T=V=" + std::to_string(v) + " C=" + std::to_string(width);
+  c.read = static_cast<double>(v * table.row_bytes());
+  c.written = 4.0 * static_cast<double>(v * width);
+  c.run = [=](Ops& ops) { ops.embed_mapped(ids, table, out); };
+  c.outputs = {out};
+  return c;
+}
+
 OpCall weight_gradient_call(OpSize size) {
   OpCall c;
   const Product p = product_of(size, 512);
@@ -99,6 +137,18 @@ std::vector<OpEntry> product_entries() {
       entries.push_back(
           {"matmul", dtype, 1e-5, [=](OpSize size) { return matmul_call(size, dtype, rows); }});
     }
+  }
+  const DType mapped[] = {DType::kF32,  DType::kBF16, DType::kF16, DType::kQ8_0,
+                          DType::kQ4_0, DType::kQ4_K, DType::kQ6_K};
+  for (const DType dtype : mapped) {
+    for (const int64_t rows : {1, 16, 512}) {
+      entries.push_back({"matmul_mapped", dtype, 1e-5,
+                         [=](OpSize size) { return matmul_mapped_call(size, dtype, rows); }});
+    }
+  }
+  for (const DType dtype : {DType::kBF16, DType::kQ8_0, DType::kQ4_K}) {
+    entries.push_back(
+        {"embed_mapped", dtype, 0, [=](OpSize size) { return embed_mapped_call(size, dtype); }});
   }
   entries.push_back({"matmul_backward_weight", DType::kF32, 1e-5, weight_gradient_call});
   entries.push_back({"matmul_backward_bias", DType::kF32, 1e-5, bias_gradient_call});

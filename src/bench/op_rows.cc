@@ -128,7 +128,8 @@ OpCall rope_call(OpSize size, bool backward) {
   }
   const std::span<const int32_t> positions = c.shuffled(m.rows, m.rows);
   c.run = [=](Ops& ops) {
-    backward ? ops.rope_backward(x, dim, positions, table) : ops.rope(x, dim, positions, table);
+    backward ? ops.rope_backward(x, dim, false, positions, table)
+             : ops.rope(x, dim, false, positions, table);
   };
   c.outputs = {x};
   return c;

@@ -148,10 +148,13 @@ Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int re
   ThreadPool one(1);
   roof.core_f32 = peak_rate(one, kernels.peak_f32, seconds, repetitions);
   roof.core_bf16 = peak_rate(one, kernels.peak_bf16, seconds, repetitions);
+  roof.core_int8 = peak_rate(one, kernels.peak_int8, seconds, repetitions);
   if (pool.threads() == 1) {
     roof.f32 = roof.core_f32;
     roof.bf16 = roof.core_bf16;
+    roof.int8 = roof.core_int8;
   } else {
+    roof.int8 = peak_rate(pool, kernels.peak_int8, seconds, repetitions);
     roof.f32 = peak_rate(pool, kernels.peak_f32, seconds, repetitions);
     roof.bf16 = peak_rate(pool, kernels.peak_bf16, seconds, repetitions);
   }

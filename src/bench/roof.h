@@ -20,12 +20,17 @@ struct Roof {
   // The same with bf16 inputs and float32 sums; float32's where the instruction set has no such
   // instruction.
   double core_bf16 = 0, bf16 = 0;
+  // The same of products of bytes with 32-bit sums.
+  double core_int8 = 0, int8 = 0;
 
   // Bytes/s on all threads over memory much larger than the caches: reading, copying, and changing
   // in place. The last two count what they read and what they write.
   double read = 0, copy = 0, update = 0;
 
-  double peak(DType dtype) const { return dtype == DType::kBF16 ? bf16 : f32; }
+  // Of products with weights of a type: block formats multiply bytes.
+  double peak(DType dtype) const {
+    return dtype_block(dtype) > 1 ? int8 : dtype == DType::kBF16 ? bf16 : f32;
+  }
   // The least time for so many bytes. What is written goes out beside what is read, so the two need
   // not take their times' sum.
   double memory_seconds(double read_bytes, double written_bytes) const;

@@ -226,7 +226,19 @@ std::map<std::string, std::string> parse_weight_map(const fs::path& path) {
 
 SafeTensors SafeTensors::open(const fs::path& folder_or_file) {
   SafeTensors result;
-  result.where_ = folder_or_file.string();
+  result.open_any(folder_or_file, nullptr);
+  return result;
+}
+
+SafeTensors SafeTensors::open_present(const fs::path& folder_or_file,
+                                      std::vector<std::string>& missing) {
+  SafeTensors result;
+  result.open_any(folder_or_file, &missing);
+  return result;
+}
+
+void SafeTensors::open_any(const fs::path& folder_or_file, std::vector<std::string>* missing) {
+  where_ = folder_or_file.string();
   std::error_code ignored;
   fs::path path = folder_or_file;
   if (fs::is_directory(path, ignored)) {
@@ -238,12 +250,11 @@ SafeTensors SafeTensors::open(const fs::path& folder_or_file) {
     }
   }
   if (path.extension() == ".json") {
-    result.open_index(path);
+    open_index(path, missing);
   } else {
-    result.open_file(path);
+    open_file(path);
   }
-  result.build_index();
-  return result;
+  build_index();
 }
 
 void SafeTensors::open_file(const fs::path& path) {
@@ -253,14 +264,19 @@ void SafeTensors::open_file(const fs::path& path) {
 }
 
 // The index decides: a tensor that a shard holds without being listed for it is left out.
-void SafeTensors::open_index(const fs::path& path) {
-  const std::map<std::string, std::string> shard_of = parse_weight_map(path);
+void SafeTensors::open_index(const fs::path& path, std::vector<std::string>* missing) {
+  std::map<std::string, std::string> shard_of = parse_weight_map(path);
   std::set<std::string> shards;
   for (const auto& [name, shard] : shard_of) shards.insert(shard);
   for (const std::string& shard : shards) {
     const fs::path file = path.parent_path() / shard;
     std::error_code ignored;
     if (!fs::exists(file, ignored)) {
+      if (missing) {
+        missing->push_back(shard);
+        std::erase_if(shard_of, [&](const auto& entry) { return entry.second == shard; });
+        continue;
+      }
       Where{path}.fail("expected the shard " + in_quotes(shard) + " beside it, found none");
     }
     Contents contents = parse_file(files_.emplace_back(file));
@@ -289,13 +305,12 @@ const TensorInfo* SafeTensors::find(std::string_view name) const {
   return it == by_name_.end() ? nullptr : &tensors_[it->second];
 }
 
-void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const TensorOut*> order;
-  for (const TensorOut& tensor : tensors) order.push_back(&tensor);
+SafeTensorsWriter::SafeTensorsWriter(const fs::path& path, std::vector<TensorSpec> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path), tensors_(std::move(tensors)) {
   // DType's values ascend with alignment as the reference's do.
-  std::sort(order.begin(), order.end(), [](const TensorOut* a, const TensorOut* b) {
-    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+  std::sort(tensors_.begin(), tensors_.end(), [](const TensorSpec& a, const TensorSpec& b) {
+    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
   });
   const auto text_of = [](const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -303,26 +318,46 @@ void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
   // Put together by hand, because the order of the tensors is part of the format.
   std::string text = "{";
   if (!metadata.empty()) text += text_of(kMetadata) + ":" + text_of(metadata) + ",";
-  uint64_t offset = 0;
   std::set<std::string_view> names = {kMetadata};
-  for (const TensorOut* tensor : order) {
-    const uint64_t end = offset + tensor->bytes.size();
-    R1_CHECK(byte_size(tensor->dtype, tensor->shape) == tensor->bytes.size());
-    R1_CHECK(!tensor->name.empty() && names.insert(tensor->name).second);
-    text += text_of(tensor->name) + ":{\"dtype\":" + text_of(dtype_name(tensor->dtype)) +
-            ",\"shape\":" + text_of(tensor->shape) + ",\"data_offsets\":" + text_of({offset, end}) +
-            "},";
-    offset = end;
+  for (const TensorSpec& tensor : tensors_) {
+    const auto size = byte_size(tensor.dtype, tensor.shape);
+    R1_CHECK(size && !tensor.name.empty() && names.insert(tensor.name).second);
+    text += text_of(tensor.name) + ":{\"dtype\":" + text_of(dtype_name(tensor.dtype)) +
+            ",\"shape\":" + text_of(tensor.shape) +
+            ",\"data_offsets\":" + text_of({left_, left_ + *size}) + "},";
+    left_ += *size;
   }
   if (text.back() == ',') text.pop_back();
   text += '}';
   text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
   const uint64_t length = text.size();
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(text);
-  for (const TensorOut* tensor : order) file.write(tensor->bytes);
-  file.commit();
+  file_.write(std::as_bytes(std::span(&length, 1)));
+  file_.write(text);
+}
+
+void SafeTensorsWriter::write(std::span<const std::byte> bytes) {
+  R1_CHECK(bytes.size() <= left_);
+  file_.write(bytes);
+  left_ -= bytes.size();
+}
+
+void SafeTensorsWriter::commit() {
+  R1_CHECK(left_ == 0);
+  file_.commit();
+}
+
+void write_safetensors(const fs::path& path, std::span<const TensorOut> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  std::map<std::string_view, const TensorOut*> by_name;
+  for (const TensorOut& tensor : tensors) {
+    R1_CHECK(byte_size(tensor.dtype, tensor.shape) == tensor.bytes.size());
+    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
+    by_name[tensor.name] = &tensor;
+  }
+  SafeTensorsWriter writer(path, std::move(specs), metadata);
+  for (const TensorSpec& spec : writer.order()) writer.write(by_name.at(spec.name)->bytes);
+  writer.commit();
 }
 
 }  // namespace r1

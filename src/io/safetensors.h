@@ -26,6 +26,10 @@ class SafeTensors : public TensorSource {
   // A *.safetensors file, an index (*.json), or a folder with model.safetensors or
   // model.safetensors.index.json (in this order, as transformers has it).
   static SafeTensors open(const std::filesystem::path& folder_or_file);
+  // The same of a model that is being copied: shards that are not there are named in `missing`, and
+  // their tensors are left out.
+  static SafeTensors open_present(const std::filesystem::path& folder_or_file,
+                                  std::vector<std::string>& missing);
 
   const std::string& where() const override { return where_; }
   const TensorInfo* find(std::string_view name) const override;
@@ -33,11 +37,13 @@ class SafeTensors : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   // The headers' __metadata__; of a key in several shards the first shard's.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  size_t file_count() const { return files_.size(); }
 
  private:
   SafeTensors() = default;
   void open_file(const std::filesystem::path& path);
-  void open_index(const std::filesystem::path& path);
+  void open_any(const std::filesystem::path& folder_or_file, std::vector<std::string>* missing);
+  void open_index(const std::filesystem::path& path, std::vector<std::string>* missing);
   void build_index();
 
   std::string where_;
@@ -54,9 +60,29 @@ struct TensorOut {
   std::span<const std::byte> bytes;  // dtype_size * product of shape
 };
 
-// Writes and atomically replaces a file, in the layout of the reference implementation: tensors by
-// decreasing alignment of their type, then by name, so that the same tensors give the same bytes.
-// Names must differ. JobError on failure, and the file that was there stays.
+// Writes a file tensor by tensor, so that it may be larger than memory, and replaces the old one
+// when it is whole. The layout is the reference implementation's: tensors by decreasing alignment
+// of their type, then by name, so that the same tensors give the same bytes. JobError on failure,
+// and the file that was there stays.
+class SafeTensorsWriter {
+ public:
+  // Names must differ.
+  SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  // The order in which the tensors' bytes are to be written.
+  const std::vector<TensorSpec>& order() const { return tensors_; }
+  // More of their bytes, in pieces of any size.
+  void write(std::span<const std::byte> bytes);
+  // Last, when all bytes are written.
+  void commit();
+
+ private:
+  AtomicFile file_;
+  std::vector<TensorSpec> tensors_;
+  uint64_t left_ = 0;  // bytes that are still to come
+};
+
+// The same at once.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorOut> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -1,10 +1,10 @@
 #include "io/tensor_source.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "tensor/quant.h"
 
 namespace r1 {
 
@@ -18,27 +18,19 @@ std::string shape_text(std::span<const int64_t> shape) {
   return text + (shape.size() > kShown ? ", ...]" : "]");
 }
 
+int64_t TensorSpec::elements() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
 void copy_to_f32(const TensorInfo& tensor, float* dst) {
-  const auto convert = [&](auto to_f32) {
-    const auto count = static_cast<size_t>(tensor.elements());
-    for (size_t i = 0; i < count; ++i) {
-      uint16_t bits;
-      std::memcpy(&bits, tensor.bytes.data() + 2 * i, sizeof bits);
-      dst[i] = to_f32(bits);
-    }
-  };
-  switch (tensor.dtype) {
-    case DType::kF32:
-      if (!tensor.bytes.empty()) std::memcpy(dst, tensor.bytes.data(), tensor.bytes.size());
-      return;
-    case DType::kF16:
-      return convert([](uint16_t bits) { return f16_to_f32(bits); });
-    case DType::kBF16:
-      return convert([](uint16_t bits) { return bf16_to_f32(bits); });
-    default:
-      throw InputError("tensor " + in_quotes(tensor.name) + ": expected F32, F16 or BF16, found " +
-                       std::string(dtype_name(tensor.dtype)));
+  if (!can_dequantize(tensor.dtype)) {
+    throw InputError("tensor " + in_quotes(tensor.name) +
+                     ": expected a type of numbers to compute" + " with (" + dequantizable_names() +
+                     "), found " + std::string(dtype_name(tensor.dtype)));
   }
+  dequantize(tensor.dtype, tensor.bytes.data(), tensor.elements(), dst);
 }
 
 }  // namespace r1

@@ -12,6 +12,16 @@
 
 namespace r1 {
 
+// What a tensor will be in a file that is to be written.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+
+  int64_t elements() const;
+  size_t bytes() const { return dtype_bytes(dtype, elements()); }
+};
+
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
@@ -19,14 +29,16 @@ struct TensorInfo {
   // Row-major, little-endian, in the mapped file: not necessarily aligned.
   std::span<const std::byte> bytes;
 
-  int64_t elements() const { return static_cast<int64_t>(bytes.size() / dtype_size(dtype)); }
+  int64_t elements() const {
+    return static_cast<int64_t>(bytes.size() / dtype_block_bytes(dtype)) * dtype_block(dtype);
+  }
 };
 
 // "[2, 3]", for messages.
 std::string shape_text(std::span<const int64_t> shape);
 
-// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From F32, F16
-// and BF16; InputError for other types.
+// Writes the tensor's elements as float32 to `dst`, which has room for elements(). From the types
+// of can_dequantize (quant.h); InputError for others.
 void copy_to_f32(const TensorInfo& tensor, float* dst);
 
 // Tensors by their Hugging Face names. They point into the mapped files and live as long as this

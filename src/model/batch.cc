@@ -1,7 +1,5 @@
 #include "model/batch.h"
 
-#include <cstring>
-
 namespace r1 {
 
 int64_t Batch::add(std::span<const int32_t> ids, int64_t position, const int32_t* pages,
@@ -23,32 +21,26 @@ void Batch::clear() {
   outputs.clear();
 }
 
+KvLayer kv_layer_at(KvLayer shape, float* floats, int64_t pages) {
+  shape.k = floats;
+  if (!shape.latent) shape.v = floats + pages * shape.k_floats();
+  return shape;
+}
+
 int64_t KvCache::page_bytes(const ModelConfig& config, int64_t layers) {
-  return 2 * layers * config.kv_width() * kPageSize * static_cast<int64_t>(sizeof(float));
+  return layers * page_floats(config.kv_shape()) * static_cast<int64_t>(sizeof(float));
 }
 
 KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
     : layers_(layers),
       pages_(pages),
-      kv_heads_(config.num_key_value_heads),
-      head_dim_(config.head_dim),
+      shape_(config.kv_shape()),
       memory_(static_cast<size_t>(page_bytes(config, layers) * pages)) {}
 
 KvLayer KvCache::layer(int64_t i) const {
   R1_CHECK(i >= 0 && i < layers_);
-  const int64_t half = kv_heads_ * head_dim_ * kPageSize * pages_;
-  float* base = const_cast<float*>(memory_.floats()) + 2 * i * half;
-  return {base, base + half, kv_heads_, head_dim_};
-}
-
-void KvCache::clear(int64_t count) {
-  R1_CHECK(count <= pages_);
-  const size_t bytes =
-      static_cast<size_t>(kv_heads_ * head_dim_ * kPageSize * count) * sizeof(float);
-  for (int64_t i = 0; i < layers_; ++i) {
-    std::memset(layer(i).k, 0, bytes);
-    std::memset(layer(i).v, 0, bytes);
-  }
+  float* floats = const_cast<float*>(memory_.floats()) + i * page_floats(shape_) * pages_;
+  return kv_layer_at(shape_, floats, pages_);
 }
 
 }  // namespace r1

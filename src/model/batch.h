@@ -35,7 +35,8 @@ struct Batch {
 };
 
 // The pages of keys and values of all layers. Pages are numbered the same in each layer; who owns
-// which is the business of the engine's and the trainer's page tables.
+// which is the business of the engine's and the trainer's page tables. A model with multi-head
+// latent attention keeps the latent vector and the rotated key that its heads share, and no more.
 class KvCache {
  public:
   KvCache() = default;
@@ -43,16 +44,21 @@ class KvCache {
 
   KvLayer layer(int64_t i) const;
   int64_t pages() const { return pages_; }
-  // Zeroes pages [0, count) of all layers: before gradients are summed into them.
-  void clear(int64_t count);
 
-  // Bytes of one page over all layers.
+  // Bytes of one page over `layers` layers.
   static int64_t page_bytes(const ModelConfig& config, int64_t layers);
 
  private:
-  int64_t layers_ = 0, pages_ = 0, kv_heads_ = 0, head_dim_ = 0;
+  int64_t layers_ = 0, pages_ = 0;
+  KvLayer shape_;
   Buffer memory_;  // [layer][k, v][page]
 };
+
+// Views of `pages` pages of one layer in `floats`, which holds pages * page_floats(shape) of them.
+KvLayer kv_layer_at(KvLayer shape, float* floats, int64_t pages);
+inline int64_t page_floats(const KvLayer& shape) {
+  return shape.k_floats() + (shape.latent ? 0 : shape.v_floats());
+}
 
 inline constexpr int64_t pages_for(int64_t positions) {
   return (positions + kPageSize - 1) / kPageSize;

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
+#include "model/batch.h"
+#include "model/weights.h"
 
 namespace r1 {
 namespace {
@@ -53,7 +57,56 @@ constexpr const char* kQwen3 = R"({"architectures": ["Qwen3ForCausalLM"], "atten
   "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"}, "sliding_window": null,
   "tie_word_embeddings": true, "use_cache": true, "use_sliding_window": false,
   "vocab_size": 151936})";
-constexpr const char* kAll[] = {kLlama, kQwen2, kQwen3};
+constexpr const char* kLlama3 = R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false,
+  "bos_token_id": 128000, "eos_token_id": [128001, 128008, 128009], "head_dim": 64,
+  "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 8192,
+  "max_position_embeddings": 131072, "mlp_bias": false, "model_type": "llama",
+  "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8,
+  "rms_norm_eps": 1e-05, "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0,
+  "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+  "rope_theta": 500000.0, "tie_word_embeddings": true, "vocab_size": 128256})";
+constexpr const char* kQwen3Moe = R"({"architectures": ["Qwen3MoeForCausalLM"],
+  "attention_bias": false, "decoder_sparse_step": 1, "eos_token_id": 151645, "head_dim": 128,
+  "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 6144,
+  "max_position_embeddings": 40960, "max_window_layers": 48, "mlp_only_layers": [],
+  "model_type": "qwen3_moe", "moe_intermediate_size": 768, "norm_topk_prob": true,
+  "num_attention_heads": 32, "num_experts": 128, "num_experts_per_tok": 8,
+  "num_hidden_layers": 48, "num_key_value_heads": 4, "output_router_logits": false,
+  "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000.0,
+  "router_aux_loss_coef": 0.001, "sliding_window": null, "tie_word_embeddings": false,
+  "use_sliding_window": false, "vocab_size": 151936})";
+constexpr const char* kDeepseekV2Lite = R"({"architectures": ["DeepseekV2ForCausalLM"],
+  "attention_bias": false, "aux_loss_alpha": 0.001, "bos_token_id": 100000,
+  "eos_token_id": 100001, "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 2048,
+  "intermediate_size": 10944, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+  "model_type": "deepseek_v2", "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_group": 1,
+  "n_routed_experts": 64, "n_shared_experts": 2, "norm_topk_prob": false,
+  "num_attention_heads": 16, "num_experts_per_tok": 6, "num_hidden_layers": 27,
+  "num_key_value_heads": 16, "q_lora_rank": null, "qk_nope_head_dim": 128,
+  "qk_rope_head_dim": 64, "rms_norm_eps": 1e-06, "rope_scaling": {"beta_fast": 32,
+  "beta_slow": 1, "factor": 40, "mscale": 0.707, "mscale_all_dim": 0.707,
+  "original_max_position_embeddings": 4096, "type": "yarn"}, "rope_theta": 10000,
+  "routed_scaling_factor": 1.0, "scoring_func": "softmax", "seq_aux": true,
+  "tie_word_embeddings": false, "topk_group": 1, "topk_method": "greedy", "v_head_dim": 128,
+  "vocab_size": 102400})";
+constexpr const char* kDeepseekV3 = R"({"architectures": ["DeepseekV3ForCausalLM"],
+  "attention_bias": false, "bos_token_id": 0, "eos_token_id": 1, "ep_size": 1,
+  "first_k_dense_replace": 3, "hidden_act": "silu", "hidden_size": 7168,
+  "intermediate_size": 18432, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+  "model_type": "deepseek_v3", "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_group": 8,
+  "n_routed_experts": 256, "n_shared_experts": 1, "norm_topk_prob": true,
+  "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61,
+  "num_key_value_heads": 128, "num_nextn_predict_layers": 1, "q_lora_rank": 1536,
+  "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "quantization_config":
+  {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+  "weight_block_size": [128, 128]}, "rms_norm_eps": 1e-06, "rope_scaling": {"beta_fast": 32,
+  "beta_slow": 1, "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0,
+  "original_max_position_embeddings": 4096, "type": "yarn"}, "rope_theta": 10000,
+  "routed_scaling_factor": 2.5, "scoring_func": "sigmoid", "tie_word_embeddings": false,
+  "topk_group": 4, "topk_method": "noaux_tc", "v_head_dim": 128, "vocab_size": 129280})";
+constexpr const char* kDense[] = {kLlama, kQwen2, kQwen3, kLlama3};
+constexpr const char* kAll[] = {kLlama,    kQwen2,          kQwen3,     kLlama3,
+                                kQwen3Moe, kDeepseekV2Lite, kDeepseekV3};
 
 ModelConfig parse(const char* text) {
   return parse_model_config(Json::parse(text), "config.json");
@@ -95,6 +148,74 @@ TEST(ModelConfig, ReadsQwen3) {
   EXPECT_EQ(c.eos_token_ids, (std::vector<int32_t>{151645, 151643}));
 }
 
+TEST(ModelConfig, ReadsLlama3) {
+  const ModelConfig c = parse(kLlama3);
+  EXPECT_EQ(c.rope_scaling.type, "llama3");
+  EXPECT_EQ(c.rope_scaling.factor, 32);
+  EXPECT_EQ(c.rope_scaling.original_max_position_embeddings, 8192);
+  EXPECT_EQ(c.parameters(), 1235814400);  // Llama-3.2-1B's
+  // Fast pairs as they are, slow ones 32 times slower (section 2 of the model's published code).
+  const auto f = rope_frequencies(c.rope_scaling, c.rope_theta, c.rope_dim());
+  EXPECT_EQ(f[0], 1.0);
+  EXPECT_DOUBLE_EQ(f[31], std::pow(500000.0, -62.0 / 64) / 32);
+  EXPECT_EQ(c.rope_scaling.magnitude(), 1.0);
+}
+
+TEST(ModelConfig, ReadsQwen3Moe) {
+  const ModelConfig c = parse(kQwen3Moe);
+  EXPECT_TRUE(c.qk_norm && c.norm_topk_prob && !c.sigmoid_routing() && !c.mla());
+  EXPECT_EQ(c.routed_experts, 128);
+  EXPECT_TRUE(c.sparse(0) && c.sparse(47));
+  EXPECT_EQ(c.parameters(), 30532122624);                                // Qwen3-30B-A3B's
+  EXPECT_NEAR(static_cast<double>(c.active_parameters()), 3.35e9, 1e7);  // 3.3B by its card
+  Json json = Json::parse(kQwen3Moe);
+  json["decoder_sparse_step"] = 2;
+  json["mlp_only_layers"] = {3};
+  const ModelConfig some = parse_model_config(json, "config.json");
+  EXPECT_TRUE(!some.sparse(0) && some.sparse(1) && !some.sparse(2) && !some.sparse(3));
+}
+
+TEST(ModelConfig, ReadsDeepseekV2) {
+  const ModelConfig c = parse(kDeepseekV2Lite);
+  EXPECT_TRUE(c.mla() && c.q_lora_rank == 0 && !c.sigmoid_routing());
+  EXPECT_EQ(c.shared_experts, 2);
+  EXPECT_TRUE(!c.sparse(0) && c.sparse(1));
+  EXPECT_EQ(c.parameters(), 15706484224);      // V2-Lite's
+  EXPECT_EQ(c.rope_scaling.magnitude(), 1.0);  // mscale / mscale_all_dim
+  const double m = 0.1 * 0.707 * std::log(40.0) + 1;
+  EXPECT_DOUBLE_EQ(c.rope_scaling.softmax_magnitude(), m * m);
+}
+
+TEST(ModelConfig, ReadsDeepseekV3) {
+  const ModelConfig c = parse(kDeepseekV3);
+  EXPECT_TRUE(c.mla() && c.sigmoid_routing() && c.norm_topk_prob);
+  EXPECT_EQ(c.n_group, 8);
+  EXPECT_EQ(c.topk_group, 4);
+  EXPECT_TRUE(!c.sparse(2) && c.sparse(3));
+  EXPECT_EQ(c.parameters(), 671026419200);  // 671B, correction biases included
+  EXPECT_NEAR(static_cast<double>(c.active_parameters()), 37.5e9, 1e9);  // 37B by the report
+  // The compressed cache: 576 numbers a token and layer where heads would have 40,960.
+  EXPECT_EQ(page_floats(c.kv_shape()), 576 * kPageSize);
+}
+
+TEST(ModelConfig, RefusesExpertsThatDoNotFit) {
+  EXPECT_TRUE(has(error_with(kQwen3Moe, "num_experts_per_tok", 129), "num_experts_per_tok"));
+  EXPECT_TRUE(has(error_with(kQwen3Moe, "num_experts", 1025), "num_experts"));
+  EXPECT_TRUE(has(error_with(kQwen3Moe, "mlp_only_layers", {48}), "mlp_only_layers"));
+  EXPECT_TRUE(has(error_with(kQwen3Moe, "num_hidden_layers", 1024), "num_experts"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "n_group", 7), "n_group"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "topk_group", 9), "topk_group"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "num_experts_per_tok", 129), "num_experts_per_tok"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "qk_rope_head_dim", 63), "qk_rope_head_dim"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "scoring_func", "softmax"), "scoring_func"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "topk_method", "greedy"), "topk_method"));
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "kv_lora_rank", nullptr), "kv_lora_rank"));
+  EXPECT_TRUE(has(error_with(kDeepseekV2Lite, "topk_method", "noaux_tc"), "topk_method"));
+  EXPECT_TRUE(has(error_with(kDeepseekV2Lite, "norm_topk_prob", true), "norm_topk_prob"));
+  Json scheme = {{"quant_method", "gptq"}};
+  EXPECT_TRUE(has(error_with(kDeepseekV3, "quantization_config", scheme), "quant_method"));
+}
+
 TEST(ModelConfig, ComesBackFromItsJson) {
   for (const char* text : kAll) {
     ModelConfig c = parse(text);
@@ -112,6 +233,8 @@ TEST(ModelConfig, ComesBackFromItsJson) {
     EXPECT_EQ(back.qk_norm, c.qk_norm);
     EXPECT_EQ(back.tie_word_embeddings, c.tie_word_embeddings);
     EXPECT_EQ(back.parameters(), c.parameters());
+    EXPECT_EQ(back.active_parameters(), c.active_parameters());
+    EXPECT_EQ(back.rope_scaling.softmax_magnitude(), c.rope_scaling.softmax_magnitude());
   }
 }
 
@@ -142,17 +265,20 @@ TEST(ModelConfig, FieldsThatMayBeMissing) {
 
 TEST(ModelConfig, RefusesMathematicsItLacks) {
   for (const char* text : kAll) {
-    const Json yarn = {{"type", "yarn"}, {"factor", 4.0}};
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", yarn), "'rope_scaling.type'"));
-    const Json llama3 = {{"rope_type", "llama3"}, {"factor", 32.0}, {"low_freq_factor", 1.0}};
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", llama3), "'rope_scaling.rope_type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", {{"factor", 2.0}}), "'rope_scaling.factor'"));
-    EXPECT_TRUE(has(error_with(text, "rope_scaling", "linear"), "'rope_scaling'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", llama3), "'rope_parameters.rope_type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", yarn), "'rope_parameters.type'"));
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", 3), "'rope_parameters'"));
-    const Json partial = {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}};
-    EXPECT_TRUE(has(error_with(text, "rope_parameters", partial), "partial_rotary_factor"));
+    for (const char* field : {"rope_scaling", "rope_parameters"}) {
+      const auto refuses = [&](const Json& value, const std::string& what) {
+        const std::string error = error_with(text, field, value);
+        EXPECT_TRUE(has(error, field) && has(error, what)) << error;
+      };
+      refuses({{"type", "dynamic"}, {"factor", 4.0}}, "\"dynamic\"");
+      refuses({{"rope_type", "longrope"}, {"factor", 32.0}}, "'rope_type'");
+      refuses({{"factor", 2.0}}, "'factor'");
+      refuses("linear", "object");
+      refuses({{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}, "partial_rotary_factor");
+      refuses({{"rope_type", "yarn"}, {"factor", 0.5}}, "'factor'");
+      refuses({{"rope_type", "llama3"}, {"factor", 8.0}, {"high_freq_factor", 1.0}},
+              "high_freq_factor");
+    }
     const Json by_layer = {{"full_attention", {{"rope_theta", 1e4}}}};
     EXPECT_TRUE(has(error_with(text, "rope_parameters", by_layer), "full_attention"));
     EXPECT_TRUE(has(error_with(text, "partial_rotary_factor", 0.25), "partial_rotary_factor"));
@@ -178,7 +304,7 @@ TEST(ModelConfig, RefusesHostileValues) {
                           Json::array({1}),
                           Json::object(),
                           "\n\x01"};
-  for (const char* text : kAll) {
+  for (const char* text : kDense) {
     for (const char* key :
          {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
           "head_dim", "intermediate_size", "vocab_size", "max_position_embeddings"}) {

@@ -1,30 +1,33 @@
-// The forward and the backward pass of the dense decoder family (Llama, Qwen2, Qwen3):
+// The forward and the backward pass of a decoder:
 //
 //   x = embed(tokens)
-//   each block:  x += attention_out(attention(rope(qkv(rms_norm(x)))))
-//                x += down(swiglu(gate_up(rms_norm(x))))
+//   each block:  x += attention(rms_norm(x))    Gqa or Mla (attention_gqa.h, attention_mla.h)
+//                x += mlp(rms_norm(x))          Swiglu or Moe (swiglu.h, moe.h)
 //   hidden = rms_norm(x)[outputs];   logits = head(hidden)   (token_scores.h)
 //
 // Training, scoring, prefill and decoding are this one function over different batches.
 #pragma once
 
+#include <variant>
+
+#include "model/attention_gqa.h"
+#include "model/attention_mla.h"
 #include "model/batch.h"
 #include "model/model.h"
+#include "model/moe.h"
+#include "model/swiglu.h"
 
 namespace r1 {
 
-// What a block's backward needs of its forward.   T rows, C width, F feed-forward width
+// What a block's backward needs of its forward.   T rows, C width
 struct Saved {
-  Tensor x_TC;        // the block's input
-  Tensor norm_TC;     // rms_norm(x)
-  Tensor qkv_TN;      // products with bias; rotated in place where there are no q and k norms
-  Tensor qk_TN;       // normed and rotated q and k; columns of qkv_TN where there are no norms
-  Tensor att_TC;      // attention's output, before attention_out
-  Tensor mid_TC;      // x + attention_out(att)
-  Tensor norm2_TC;    // rms_norm(mid)
-  Tensor gate_up_TF;  // [T, 2F]
-  Tensor act_TF;      // swiglu(gate_up)
-  float *rstd, *rstd2, *q_rstd, *k_rstd, *lse;
+  Tensor x_TC;      // the block's input
+  Tensor norm_TC;   // rms_norm(x)
+  Tensor mid_TC;    // x + attention(norm)
+  Tensor norm2_TC;  // rms_norm(mid)
+  float *rstd = nullptr, *rstd2 = nullptr;
+  std::variant<Gqa::Saved, Mla::Saved> attention;
+  std::variant<Swiglu::Saved, Moe::Saved> mlp;
 };
 
 // The memory of a pass, and how much of it is kept for backward. Reused from pass to pass.
@@ -38,7 +41,7 @@ class Activations {
   explicit Activations(Keep keep) : keep_(keep) {}
 
   Keep keep() const { return keep_; }
-  size_t high_water_bytes() const { return arena_.high_water(); }
+  size_t high_water_bytes() const { return kept_.high_water() + scratch_.high_water(); }
 
  private:
   friend void forward(const Model&, const Batch&, KvCache&, Ops&, Activations&, Tensor);
@@ -46,7 +49,8 @@ class Activations {
                        Gradients&);
 
   Keep keep_;
-  Arena arena_;
+  Arena kept_;     // until the next pass
+  Arena scratch_;  // until the next block
   std::vector<Saved> blocks_;
   Tensor last_TC_;  // the last block's output
   float* last_rstd_ = nullptr;

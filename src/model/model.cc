@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <unordered_map>
 
 #include "base/files.h"
 #include "base/rng.h"
 #include "io/safetensors.h"
+#include "model/parameter_reader.h"
 
 namespace r1 {
 namespace {
@@ -20,31 +20,12 @@ int64_t aligned_floats(int64_t n) {
   return (n + 15) / 16 * 16;
 }
 
-// The tensor that a part of a parameter is read from.
-const TensorInfo& part_tensor(const TensorSource& files, const ParameterSpec& spec,
-                              const ParameterSpec::Part& part) {
-  auto fail = [&](const std::string& what) {
-    throw InputError(files.where() + ": tensor '" + part.name + "' " + what);
-  };
-  const TensorInfo* t = files.find(part.name);
-  if (!t) fail("is missing");
-  const std::vector<int64_t> expected =
-      spec.vector ? std::vector<int64_t>{part.rows} : std::vector<int64_t>{part.rows, spec.cols};
-  if (t->shape != expected) {
-    fail("has shape " + shape_text(t->shape) + ", config.json asks for " + shape_text(expected));
-  }
-  if (t->dtype != DType::kF32 && t->dtype != DType::kF16 && t->dtype != DType::kBF16) {
-    fail("has dtype " + std::string(dtype_name(t->dtype)) + ", expected F32, F16 or BF16");
-  }
-  return *t;
-}
-
-// A parameter's values, its parts stacked by rows.
-void read_parameter(const TensorSource& files, const ParameterSpec& spec, float* out) {
-  for (const auto& part : spec.parts) {
-    copy_to_f32(part_tensor(files, spec, part), out);
-    out += part.rows * spec.cols;
-  }
+// The packed copies that a linear has.
+void pack_linear(Ops& ops, ConstTensor w, const Linear& l) {
+  const PackedWeight& plain = l.flipped ? l.transposed : l.packed;
+  const PackedWeight& turned = l.flipped ? l.packed : l.transposed;
+  if (plain.data) ops.pack(w, plain);
+  if (turned.data) ops.pack_transposed(w, turned);
 }
 
 }  // namespace
@@ -53,102 +34,104 @@ void Gradients::clear() {
   std::memset(memory_.data(), 0, memory_.bytes());
 }
 
-void Model::each_linear(auto&& f) {
-  for (Block& b : blocks_) {
-    f(b.qkv);
-    f(b.attention_out);
-    f(b.gate_up);
-    f(b.down);
-  }
-  f(head_);
+// The weights, every view bound to memory that is the caller's to fill.
+std::vector<Parameter> Model::allocate() {
+  weights_ = std::make_unique<Weights>();
+  std::vector<Parameter> table = parameter_table(config_, *weights_);
+  int64_t floats = 0;
+  for (const Parameter& p : table) floats += keeps_master(p) ? aligned_floats(p.spec.size()) : 0;
+  masters_ = Buffer::of_floats(floats);
+  bind(table);
+  if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p); });
+  place(&Linear::packed, packed_);
+  if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
+  make_rope_table();
+  return table;
 }
 
-// Shapes of the packed weights, and their memory.
-void Model::allocate() {
-  const ModelConfig& c = config_;
-  blocks_.resize(static_cast<size_t>(c.num_hidden_layers));
-  auto shape = [&](Linear& l, int64_t n, int64_t k) {
-    l.packed = {dtype_, n, k, nullptr};
-    l.transposed = {dtype_, k, n, nullptr};
-  };
-  for (Block& b : blocks_) {
-    shape(b.qkv, c.qkv_width(), c.hidden_size);
-    shape(b.attention_out, c.hidden_size, c.query_width());
-    shape(b.gate_up, 2 * c.intermediate_size, c.hidden_size);
-    shape(b.down, c.hidden_size, c.intermediate_size);
-  }
-  shape(head_, c.vocab_size, c.hidden_size);
+bool Model::keeps_master(const Parameter& p) const {
+  if (use_ == Use::kTraining) return true;
+  return !std::holds_alternative<std::vector<Parameter::Rows>>(p.slot) &&
+         !(files_ && std::holds_alternative<Tensor*>(p.slot));
+}
 
+// Points the weight into the files. What is taken apart or turned (latent attention's heads) or
+// must be float32 (routers) is packed all the same.
+void Model::map(const Parameter& p) {
+  if (std::holds_alternative<Tensor*>(p.slot)) {
+    std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, scales_);
+    weights_->embedding_rows = parts.at(0);
+    if (config_.tie_word_embeddings) weights_->head.mapped = std::move(parts);
+  } else if (const auto rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot)) {
+    Linear& l = *rows->front().linear;
+    if (rows->size() == 1 && !l.flipped && !p.spec.exact) {
+      l.mapped = map_parameter(*files_, p.spec, scales_);
+    }
+  }
+}
+
+// Points the views into the masters, and gives each matrix its shape.
+void Model::bind(const std::vector<Parameter>& table) {
+  float* next = masters_.floats();
+  for (const Parameter& p : table) {
+    const int64_t rows = p.spec.rows, cols = p.spec.cols;
+    float* master = keeps_master(p) ? next : nullptr;
+    if (master) next += aligned_floats(p.spec.size());
+    if (const auto t = std::get_if<Tensor*>(&p.slot)) **t = {master, rows, cols};
+    if (const auto b = std::get_if<const float**>(&p.slot)) **b = master;
+    if (const auto v = std::get_if<std::span<float>*>(&p.slot)) {
+      **v = {master, static_cast<size_t>(rows)};
+    }
+    if (const auto parts = std::get_if<std::vector<Parameter::Rows>>(&p.slot)) {
+      const DType dtype = p.spec.exact ? DType::kF32 : dtype_;
+      for (const Parameter::Rows& r : *parts) {
+        bind_linear(*r.linear, dtype, r.rows, cols, master ? master + r.row * cols : nullptr);
+      }
+    }
+  }
+  if (config_.tie_word_embeddings) {
+    const Tensor& e = weights_->embedding;
+    bind_linear(weights_->head, dtype_, e.rows, e.cols, e.data);
+  }
+}
+
+void Model::bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master) {
+  l.packed = {dtype, rows, cols, nullptr};
+  l.transposed = {dtype, cols, rows, nullptr};
+  if (l.flipped) std::swap(l.packed, l.transposed);
+  if (master) l.master = {master, rows, cols};
+  linears_.push_back(&l);
+}
+
+// Memory for the packed (or transposed) weights of all matrices that are not read in place.
+void Model::place(PackedWeight Linear::*which, Buffer& memory) {
   auto bytes = [](const PackedWeight& w) {
     return (PackedWeight::bytes(w.dtype, w.n, w.k) + 63) / 64 * 64;
   };
-  auto place = [&](PackedWeight Linear::*which, Buffer& memory) {
-    int64_t total = 0;
-    each_linear([&](Linear& l) { total += bytes(l.*which); });
-    memory = Buffer(static_cast<size_t>(total));
-    std::byte* next = memory.data();
-    each_linear([&](Linear& l) {
-      (l.*which).data = next;
-      next += bytes(l.*which);
-    });
-  };
-  place(&Linear::packed, packed_);
-  if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
+  std::vector<Linear*> placed = linears_;
+  std::erase_if(placed, [](const Linear* l) { return !l->mapped.empty(); });
+  int64_t total = 0;
+  for (Linear* l : placed) total += bytes(l->*which);
+  memory = Buffer(static_cast<size_t>(total));
+  std::byte* next = memory.data();
+  for (Linear* l : placed) {
+    (l->*which).data = next;
+    next += bytes(l->*which);
+  }
 }
 
-// Points the views into the masters: all of them, or the embedding and the vectors alone.
-void Model::bind_parameters(float* base, bool matrices) {
-  const auto specs = parameter_specs(config_);
-  std::unordered_map<std::string, float*> where;
-  for (const ParameterSpec& p : specs) {
-    if (!matrices && !p.vector && p.name != "embedding") continue;
-    where[p.name] = base;
-    base += aligned_floats(p.size());
-  }
-  const ModelConfig& c = config_;
-  auto vector = [&](const std::string& name, int64_t n) {
-    const auto it = where.find(name);
-    return it == where.end() ? std::span<float>{}
-                             : std::span<float>(it->second, static_cast<size_t>(n));
-  };
-  auto matrix = [&](const std::string& name, Linear& l) {
-    const auto it = where.find(name);
-    if (it != where.end()) l.master = {it->second, l.packed.n, l.packed.k};
-  };
-  embedding_ = {where.at("embedding"), c.vocab_size, c.hidden_size};
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    const std::string prefix = "layers." + std::to_string(i) + ".";
-    Block& b = blocks_[i];
-    b.attention_norm = vector(prefix + "attention_norm", c.hidden_size);
-    b.mlp_norm = vector(prefix + "mlp_norm", c.hidden_size);
-    b.q_norm = vector(prefix + "q_norm", c.head_dim);
-    b.k_norm = vector(prefix + "k_norm", c.head_dim);
-    matrix(prefix + "qkv", b.qkv);
-    if (c.attention_bias) b.qkv.bias = vector(prefix + "qkv_bias", c.qkv_width()).data();
-    matrix(prefix + "attention_out", b.attention_out);
-    matrix(prefix + "gate_up", b.gate_up);
-    matrix(prefix + "down", b.down);
-  }
-  final_norm_ = vector("final_norm", c.hidden_size);
-  matrix(c.tie_word_embeddings ? "embedding" : "head", head_);
-}
-
-// RoPE (Su et al., 2021): angle(position, i) = position * theta^(-2 i / D), in double.
 void Model::make_rope_table() {
-  const int64_t dim = config_.head_dim, half = dim / 2;
+  const int64_t dim = config_.rope_dim(), half = dim / 2;
   max_positions_ = std::min(config_.max_position_embeddings, kMaxTable);
   cos_sin_ = Buffer::of_floats(max_positions_ * dim);
-  std::vector<double> frequency(static_cast<size_t>(half));
-  for (int64_t i = 0; i < half; ++i) {
-    frequency[static_cast<size_t>(i)] =
-        std::pow(config_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
-  }
+  const auto frequencies = rope_frequencies(config_.rope_scaling, config_.rope_theta, dim);
+  const double magnitude = config_.rope_scaling.magnitude();
   for (int64_t p = 0; p < max_positions_; ++p) {
     float* row = cos_sin_.floats() + p * dim;
     for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) * frequency[static_cast<size_t>(i)];
-      row[i] = static_cast<float>(std::cos(angle));
-      row[half + i] = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
+      row[i] = static_cast<float>(magnitude * std::cos(angle));
+      row[half + i] = static_cast<float>(magnitude * std::sin(angle));
     }
   }
 }
@@ -164,105 +147,77 @@ void Model::each_parameter(
 }
 
 void Model::repack(Ops& ops) {
-  each_linear([&](Linear& l) {
-    if (l.master.empty()) return;
-    ops.pack(l.master, l.packed);
-    if (l.transposed.data) ops.pack_transposed(l.master, l.transposed);
-  });
+  for (Linear* l : linears_) {
+    if (l->master.empty()) continue;
+    pack_linear(ops, l->master, *l);
+  }
 }
 
-Model Model::load(const std::filesystem::path& folder, Ops& ops, DType dtype, Use use) {
-  const auto path = folder / "config.json";
-  const ModelConfig config =
-      parse_model_config(parse_json(read_file(path), path.string()), path.string());
+void Model::embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const {
+  if (files_) {
+    ops.embed_mapped(ids, weights_->embedding_rows, out);
+  } else {
+    ops.embed(ids, weights_->embedding, out);
+  }
+}
+
+Model Model::load(const std::filesystem::path& folder, Ops& ops, std::optional<DType> dtype,
+                  Use use) {
+  const ModelConfig config = read_model_config(folder);
   return load(config, std::make_shared<SafeTensors>(SafeTensors::open(folder)), ops, dtype, use);
 }
 
 Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource> files, Ops& ops,
-                  DType dtype, Use use) {
-  Model m;
-  m.config_ = config;
-  m.dtype_ = dtype;
-  m.use_ = use;
-  const auto specs = parameter_specs(m.config_);
+                  std::optional<DType> dtype, Use use) {
+  R1_CHECK(dtype || use == Use::kInference);
   // Before anything large is allocated: the files must hold what the config promises.
-  for (const ParameterSpec& p : specs) {
+  for (const ParameterSpec& p : parameter_specs(config)) {
     for (const auto& part : p.parts) part_tensor(*files, p, part);
   }
-  const bool all = use == Use::kTraining;
-  m.allocate();
-  int64_t kept = 0;
-  for (const ParameterSpec& p : specs) {
-    if (all || p.vector || p.name == "embedding") kept += aligned_floats(p.size());
-  }
-  m.masters_ = Buffer::of_floats(kept);
-  m.bind_parameters(m.masters_.floats(), all);
-  std::unordered_map<std::string, Linear*> linears;
-  for (size_t i = 0; i < m.blocks_.size(); ++i) {
-    const std::string prefix = "layers." + std::to_string(i) + ".";
-    linears[prefix + "qkv"] = &m.blocks_[i].qkv;
-    linears[prefix + "attention_out"] = &m.blocks_[i].attention_out;
-    linears[prefix + "gate_up"] = &m.blocks_[i].gate_up;
-    linears[prefix + "down"] = &m.blocks_[i].down;
-  }
-  linears["head"] = &m.head_;
+  Model m(config, dtype.value_or(DType::kF32), use);
+  if (!dtype) m.files_ = files;
+  const std::vector<Parameter> table = m.allocate();
   float* next = m.masters_.floats();
-  for (const ParameterSpec& p : specs) {
-    if (all || p.vector || p.name == "embedding") {
-      read_parameter(*files, p, next);
-      next += aligned_floats(p.size());
+  for (const Parameter& p : table) {
+    if (m.keeps_master(p)) {
+      read_parameter(*files, p.spec, next);
+      next += aligned_floats(p.spec.size());
       continue;
     }
-    const Buffer values = Buffer::of_floats(p.size());
-    float* data = const_cast<float*>(values.floats());
-    read_parameter(*files, p, data);
-    ops.pack({data, p.rows, p.cols}, linears.at(p.name)->packed);
+    const auto* rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot);
+    if (!rows || !rows->front().linear->mapped.empty()) continue;
+    Buffer values = Buffer::of_floats(p.spec.size());
+    read_parameter(*files, p.spec, values.floats());
+    const ConstTensor w(values.floats(), p.spec.rows, p.spec.cols);
+    for (const Parameter::Rows& r : *rows) {
+      pack_linear(ops, w.slice_rows(r.row, r.rows), *r.linear);
+    }
   }
   m.repack(ops);
-  m.make_rope_table();
   return m;
 }
 
 Model Model::clone(Ops& ops) const {
   R1_CHECK(use_ == Use::kTraining);
-  Model m;
-  m.config_ = config_;
-  m.dtype_ = dtype_;
-  m.use_ = use_;
+  Model m(config_, dtype_, use_);
   m.allocate();
-  m.masters_ = Buffer(masters_.bytes());
   std::memcpy(m.masters_.data(), masters_.data(), masters_.bytes());
-  m.bind_parameters(m.masters_.floats(), true);
   m.repack(ops);
-  m.make_rope_table();
   return m;
 }
 
 Model Model::create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dtype) {
-  Model m;
-  m.config_ = config;
-  m.dtype_ = dtype;
-  m.use_ = Use::kTraining;
+  Model m(config, dtype, Use::kTraining);
   m.allocate();
-  int64_t floats = 0;
-  for (const ParameterSpec& p : parameter_specs(config)) floats += aligned_floats(p.size());
-  m.masters_ = Buffer::of_floats(floats);
-  m.bind_parameters(m.masters_.floats(), true);
-  const double residual = 1.0 / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers));
   uint64_t stream = 0;
   m.each_parameter([&](const ParameterSpec& p, int64_t offset) {
     float* w = m.masters_.floats() + offset;
     Rng rng(seed, stream++);
-    if (p.vector) {
-      std::fill_n(w, p.size(), p.name.ends_with("_bias") ? 0.0f : 1.0f);
-      return;
+    for (int64_t e = 0; e < p.size(); ++e) {
+      w[e] = static_cast<float>(p.vector ? p.initial : p.initial * rng.normal());
     }
-    const bool ends_branch = p.name.ends_with(".attention_out") || p.name.ends_with(".down");
-    const double deviation = 0.02 * (ends_branch ? residual : 1.0);
-    for (int64_t e = 0; e < p.size(); ++e) w[e] = static_cast<float>(deviation * rng.normal());
   });
   m.repack(ops);
-  m.make_rope_table();
   return m;
 }
 
@@ -289,6 +244,22 @@ void Model::save(const std::filesystem::path& folder) const {
   Json generation = {{"do_sample", true}, {"temperature", 1.0}};
   if (!config_.eos_token_ids.empty()) generation["eos_token_id"] = config_.eos_token_ids;
   write_file_atomic(folder / "generation_config.json", generation.dump(2) + "\n");
+}
+
+int64_t Model::mapped_bytes() const {
+  if (!files_) return 0;
+  const MappedWeight& e = weights_->embedding_rows;
+  const bool tied = config_.tie_word_embeddings;
+  return token_bytes() + (tied ? 0 : e.n * e.row_bytes());
+}
+
+int64_t Model::token_bytes() const {
+  int64_t bytes = 0;
+  for (const Linear* l : linears_) {
+    if (!files_) bytes += PackedWeight::bytes(l->packed.dtype, l->packed.n, l->packed.k);
+    for (const MappedWeight& w : l->mapped) bytes += w.n * w.row_bytes();
+  }
+  return bytes;
 }
 
 int64_t Model::weight_bytes() const {

@@ -4,34 +4,17 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "backend/ops.h"
 #include "io/tensor_source.h"
-#include "model/config.h"
+#include "model/weights.h"
 #include "tensor/buffer.h"
 
 namespace r1 {
-
-// A matrix [N, K] of a product. `master` is the float32 original (empty in a model opened for
-// inference); `packed` is what forward reads, `transposed` what backward reads (empty likewise).
-struct Linear {
-  Tensor master;
-  const float* bias = nullptr;
-  PackedWeight packed, transposed;
-};
-
-struct Block {
-  std::span<float> attention_norm;
-  Linear qkv;                       // rows: q, k, v
-  std::span<float> q_norm, k_norm;  // empty but for Qwen3
-  Linear attention_out;
-  std::span<float> mlp_norm;
-  Linear gate_up;  // rows: gate, up
-  Linear down;
-};
 
 class Model {
  public:
@@ -41,11 +24,14 @@ class Model {
   Model& operator=(Model&&) = default;
 
   // Opens a Hugging Face folder. InputError names the file and the tensor that is wrong.
-  // dtype is that of the products' weights, kF32 or kBF16; masters are float32.
-  static Model load(const std::filesystem::path& folder, Ops& ops, DType dtype, Use use);
+  // dtype is that of the products' packed weights, kF32 or kBF16; masters are float32. Without one
+  // (kInference alone) the model is opened in place: matrices stay in their files, in the files'
+  // own types, and take no memory.
+  static Model load(const std::filesystem::path& folder, Ops& ops, std::optional<DType> dtype,
+                    Use use);
   // The same of tensors from any kind of files.
   static Model load(const ModelConfig& config, std::shared_ptr<const TensorSource> files, Ops& ops,
-                    DType dtype, Use use);
+                    std::optional<DType> dtype, Use use);
 
   // A new model: matrices normal with deviation 0.02, those that end a residual branch scaled by
   // 1 / sqrt(2 layers) (GPT-2, section 2.3), norms one, biases zero.
@@ -58,11 +44,15 @@ class Model {
   DType dtype() const { return dtype_; }
   Use use() const { return use_; }
 
-  ConstTensor embedding() const { return embedding_; }  // [V, C]
-  const std::vector<Block>& blocks() const { return blocks_; }
-  std::span<const float> final_norm() const { return final_norm_; }
-  const Linear& head() const { return head_; }  // [V, C]; its master is the embedding's where tied
-  ConstTensor cos_sin() const { return {cos_sin_.floats(), max_positions(), config_.head_dim}; }
+  // [V, C]; empty in a model opened in place.
+  ConstTensor embedding() const { return weights_->embedding; }
+  // out[t] = embedding[ids[t]]
+  void embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const;
+  const std::vector<Block>& blocks() const { return weights_->blocks; }
+  std::span<const float> final_norm() const { return weights_->final_norm; }
+  const Linear& head() const { return weights_->head; }  // [V, C]
+  // A row of rope_dim() a position: cosines, then sines.
+  ConstTensor cos_sin() const { return {cos_sin_.floats(), max_positions(), config_.rope_dim()}; }
   // Longest sequence it can run.
   int64_t max_positions() const { return max_positions_; }
 
@@ -81,15 +71,26 @@ class Model {
   // alone. The tokenizer's file is its owner's to save.
   void save(const std::filesystem::path& folder) const;
 
-  // Bytes of weights held: masters and packed copies.
+  // Bytes of weights held in memory: masters and packed copies.
   int64_t weight_bytes() const;
+  // Bytes of weights read in place from files.
+  int64_t mapped_bytes() const;
+  // Bytes of weights that one token's forward pass reads: all but the rest of an embedding table.
+  int64_t token_bytes() const;
 
  private:
-  Model() = default;
-  void allocate();
-  void bind_parameters(float* base, bool matrices);
+  Model(const ModelConfig& config, DType dtype, Use use)
+      : config_(config), dtype_(dtype), use_(use) {}
+  // Makes the weights and their memory, which is the caller's to fill.
+  std::vector<Parameter> allocate();
+  // Whether float32 values of it are held: all in training, the embedding and vectors in inference,
+  // vectors alone in place.
+  bool keeps_master(const Parameter& p) const;
+  void map(const Parameter& p);
+  void bind(const std::vector<Parameter>& table);
+  void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
+  void place(PackedWeight Linear::*which, Buffer& memory);
   void make_rope_table();
-  void each_linear(auto&& f);
 
   ModelConfig config_;
   DType dtype_ = DType::kF32;
@@ -97,10 +98,10 @@ class Model {
   int64_t max_positions_ = 0;
   Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
   Buffer packed_, transposed_, cos_sin_;
-  Tensor embedding_;
-  std::vector<Block> blocks_;
-  std::span<float> final_norm_;
-  Linear head_;
+  std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
+  std::vector<Buffer> scales_;                 // of float8 weights among them
+  std::unique_ptr<Weights> weights_;           // stays where it is when the model moves
+  std::vector<Linear*> linears_;               // its matrices
 };
 
 // One float of gradient for each master, in the same order.

@@ -13,6 +13,7 @@
 #include "base/testing.h"
 #include "io/safetensors.h"
 #include "model/decoder.h"
+#include "model/testing.h"
 #include "model/token_scores.h"
 
 namespace r1 {
@@ -20,23 +21,16 @@ namespace {
 namespace fs = std::filesystem;
 
 ModelConfig tiny(const std::string& architecture, bool tied) {
-  ModelConfig c;
-  c.architecture = architecture;
-  c.hidden_size = 24;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.head_dim = 10;
-  c.intermediate_size = 36;
-  c.vocab_size = 57;
-  c.max_position_embeddings = 64;
-  c.rope_theta = 5000.0;
-  c.rms_norm_eps = 1e-5;
-  c.tie_word_embeddings = tied;
-  c.attention_bias = architecture == "Qwen2ForCausalLM";
-  c.qk_norm = architecture == "Qwen3ForCausalLM";
-  c.eos_token_ids = {5, 7};
-  return c;
+  return any_config(architecture, {{"hidden_size", 24},
+                                   {"num_attention_heads", 4},
+                                   {"head_dim", 10},
+                                   {"intermediate_size", 36},
+                                   {"vocab_size", 57},
+                                   {"max_position_embeddings", 64},
+                                   {"rope_theta", 5000.0},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"tie_word_embeddings", tied},
+                                   {"eos_token_id", {5, 7}}});
 }
 
 // Every value random, norms and biases too: a parameter that is mixed up with another shows.
@@ -219,6 +213,64 @@ TEST_F(ModelFiles, ReadsBf16AndF16) {
       }
     });
   }
+}
+
+// Matrices in float8, with a scale for each block of 128 x 128 and edges that no block fills; and
+// the layer of multi-token prediction, which is passed over: as DeepSeek-V3 is published.
+TEST_F(ModelFiles, ReadsFloat8WithBlockScales) {
+  const TempFolder folder;
+  const ModelConfig config = any_config("DeepseekV3ForCausalLM", {{"hidden_size", 150}});
+  random_model(config, *ops_).save(folder.path());
+  Files files(folder.path());
+  std::map<std::string, std::vector<float>> expected;
+  for (const auto& [name, entry] : Files(folder.path()).tensors) {
+    if (entry.shape.size() != 2 || name.find("proj") == std::string::npos) continue;
+    const int64_t rows = entry.shape[0], cols = entry.shape[1];
+    const int64_t row_blocks = (rows + 127) / 128, col_blocks = (cols + 127) / 128;
+    Files::Entry scales{DType::kF32, {row_blocks, col_blocks}, {}};
+    std::vector<float> factor;
+    for (int64_t i = 0; i < row_blocks * col_blocks; ++i) {
+      factor.push_back(0.25f + static_cast<float>(i));
+    }
+    scales.bytes.resize(factor.size() * 4);
+    std::memcpy(scales.bytes.data(), factor.data(), scales.bytes.size());
+    Files::Entry& weights = files.tensors[name];
+    weights.dtype = DType::kF8E4M3;
+    weights.bytes.resize(static_cast<size_t>(rows * cols));
+    for (int64_t i = 0; i < rows * cols; ++i) {
+      const auto bits = static_cast<uint8_t>(i * 7 % 127 | (i % 2) << 7);
+      weights.bytes[static_cast<size_t>(i)] = std::byte{bits};
+      const int64_t block = i / cols / 128 * col_blocks + i % cols / 128;
+      expected[name].push_back(f8e4m3_to_f32(bits) * factor[static_cast<size_t>(block)]);
+    }
+    files.tensors[name + "_scale_inv"] = scales;
+  }
+  ASSERT_GT(expected.size(), 20u);
+  files.tensors["model.layers.2.eh_proj.weight"] = {DType::kBF16, {1}, std::vector<std::byte>(2)};
+  files.write(folder / "model.safetensors");
+  Json json = Json::parse(read_file(folder / "config.json"));
+  json["num_nextn_predict_layers"] = 1;
+  write_file_atomic(folder / "config.json", json.dump());
+
+  const Model loaded = load(folder.path());
+  loaded.each_parameter([&](const ParameterSpec& p, int64_t offset) {
+    const float* value = loaded.masters().data() + offset;
+    for (const auto& part : p.parts) {
+      const std::span<const float> got(value, static_cast<size_t>(part.rows * p.cols));
+      value += got.size();
+      if (expected.contains(part.name)) {
+        EXPECT_TRUE(same_bits(got, expected[part.name])) << part.name;
+      }
+    }
+  });
+  const std::string name = "model.layers.0.mlp.down_proj.weight";
+  files.tensors[name + "_scale_inv"].shape = {1, 2};
+  files.tensors[name + "_scale_inv"].bytes.resize(8);
+  files.write(folder / "model.safetensors");
+  EXPECT_HAS(error_of(folder.path()), "tensor '" + name + "_scale_inv' has shape [1, 2]");
+  files.tensors.erase(name + "_scale_inv");
+  files.write(folder / "model.safetensors");
+  EXPECT_HAS(error_of(folder.path()), "tensor '" + name + "_scale_inv' is missing");
 }
 
 TEST_F(ModelFiles, ReadsShards) {

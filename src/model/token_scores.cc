@@ -31,7 +31,7 @@ void each_block(const Model& model, ConstTensor hidden, std::span<const int32_t>
 }  // namespace
 
 void compute_logits(const Model& model, ConstTensor hidden, Ops& ops, Tensor logits) {
-  ops.matmul(hidden, model.head().packed, nullptr, false, logits);
+  model.head().multiply(ops, hidden, logits);
 }
 
 void score_tokens(const Model& model, ConstTensor hidden, std::span<const int32_t> targets,

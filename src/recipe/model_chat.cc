@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "text/json_node.h"
 #include "text/think.h"
 
@@ -56,7 +55,7 @@ ChatPrompt ChatFormat::user_prompt(const std::string& text) const {
   return prompt(user_message(text));
 }
 
-GenerationDefaults generation_defaults(const std::filesystem::path& folder,
+GenerationDefaults generation_defaults(const Json& generation, const std::string& where,
                                        const std::optional<ChatFormat>& chat,
                                        const std::vector<int32_t>& eos) {
   GenerationDefaults out;
@@ -65,11 +64,8 @@ GenerationDefaults generation_defaults(const std::filesystem::path& folder,
     out.sampling.temperature = 0.6;
     out.sampling.top_p = 0.95;
   }
-  const std::filesystem::path file = folder / "generation_config.json";
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file, ignored)) return out;
-  const Json json = parse_json(read_file(file, uint64_t{1} << 20), file.string());
-  const JsonNode root(json, file.string());
+  const std::string file = where + ": generation_config.json";
+  const JsonNode root(generation, file);
   root.object();
   if (const auto ids = root.find("eos_token_id")) add_stop_ids(*ids, out.stop_ids);
   if (const auto temperature = root.find("temperature")) {
@@ -83,7 +79,7 @@ GenerationDefaults generation_defaults(const std::filesystem::path& folder,
   try {
     out.sampling.check();
   } catch (const InputError& e) {
-    throw InputError(file.string() + ": " + e.what());
+    throw InputError(file + ": " + e.what());
   }
   return out;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,10 +48,10 @@ struct GenerationDefaults {
   std::vector<int32_t> stop_ids;  // ends of a sequence or of a turn
 };
 
-// Of generation_config.json in the model's folder, if there is one. Where it names no temperature, a
+// Of generation_config.json, or an empty object. Where it names no temperature, a
 // model whose chat prompts open its thinking gets DeepSeek-R1's 0.6 with top-p 0.95, any other 1.
-// `eos`: config.json's, which stop too.
-GenerationDefaults generation_defaults(const std::filesystem::path& folder,
+// `eos`: config.json's, which stop too. `where`: the model, for messages.
+GenerationDefaults generation_defaults(const Json& generation, const std::string& where,
                                        const std::optional<ChatFormat>& chat,
                                        const std::vector<int32_t>& eos);
 

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/files.h"
-#include "base/testing.h"
 #include "text/number_tokenizer.h"
 
 namespace r1 {
@@ -26,11 +24,7 @@ class ModelChatTest : public testing::Test {
     return ChatFormat::of({{"tokenizer_config.json", config.dump()}}, tokenizer_, "m");
   }
   SamplingParams sampling(const char* source, const std::string& generation_config) {
-    TempFolder folder;
-    if (!generation_config.empty()) {
-      write_file_atomic(folder / "generation_config.json", generation_config);
-    }
-    return generation_defaults(folder.path(), format(source), {}).sampling;
+    return generation_defaults(Json::parse(generation_config), "m", format(source), {}).sampling;
   }
 
   Tokenizer tokenizer_ = Tokenizer::parse(number_tokenizer_json(), "numbers");
@@ -69,12 +63,12 @@ TEST_F(ModelChatTest, NoTemplate) {
 }
 
 TEST_F(ModelChatTest, Sampling) {
-  EXPECT_EQ(sampling(nullptr, ""), SamplingParams{});
-  EXPECT_EQ(sampling(kPlain, ""), SamplingParams{});
+  EXPECT_EQ(sampling(nullptr, "{}"), SamplingParams{});
+  EXPECT_EQ(sampling(kPlain, "{}"), SamplingParams{});
   SamplingParams r1;
   r1.temperature = 0.6;
   r1.top_p = 0.95;
-  EXPECT_EQ(sampling(kR1, ""), r1);
+  EXPECT_EQ(sampling(kR1, "{}"), r1);
   EXPECT_EQ(sampling(kR1, R"({"bos_token_id": 3})"), r1);
   SamplingParams own;
   own.temperature = 0.7;
@@ -87,12 +81,10 @@ TEST_F(ModelChatTest, Sampling) {
 }
 
 TEST_F(ModelChatTest, StopIds) {
-  TempFolder folder;
-  write_file_atomic(folder / "generation_config.json", R"({"eos_token_id": [5, 7]})");
-  EXPECT_EQ(generation_defaults(folder.path(), {}, {7, 9}).stop_ids,
+  EXPECT_EQ(generation_defaults({{"eos_token_id", {5, 7}}}, "m", {}, {7, 9}).stop_ids,
             (std::vector<int32_t>{7, 9, 5}));
-  write_file_atomic(folder / "generation_config.json", R"({"eos_token_id": 4})");
-  EXPECT_EQ(generation_defaults(folder.path(), {}, {}).stop_ids, (std::vector<int32_t>{4}));
+  EXPECT_EQ(generation_defaults({{"eos_token_id", 4}}, "m", {}, {}).stop_ids,
+            (std::vector<int32_t>{4}));
 }
 
 }  // namespace

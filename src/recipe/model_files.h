@@ -1,9 +1,14 @@
-// Where a model's files are: what users may write for MODEL on the command line and in recipes.
+// Where a model's files are: what users may write for MODEL on the command line and in recipes; and
+// what is in them, whatever their format.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
+#include "base/json.h"
+#include "io/tensor_source.h"
+#include "model/config.h"
 #include "text/tokenizer.h"
 #include "train/checkpoint.h"
 
@@ -11,12 +16,14 @@ namespace r1 {
 
 inline constexpr const char* kShippedModel = "countdown-base";
 
-// The Hugging Face folder that `model` means:
+// The Hugging Face folder or the GGUF file that `model` means:
 //   ""                      the shipped model
 //   a folder                itself, if it holds config.json
+//   a file NAME.gguf        itself
 //   a run folder            its newest checkpoint
 //   a name without slashes  that model among the shipped ones
-//   "org/name"              its newest snapshot in the Hugging Face cache (HF_HOME)
+//   "org/name"              its snapshot of the branch main in the Hugging Face cache (HF_HOME)
+//   "org/name@revision"     that of another branch, a tag or a commit
 // InputError says what was looked for and where.
 std::filesystem::path resolve_model(const std::string& model);
 
@@ -24,10 +31,26 @@ std::filesystem::path resolve_model(const std::string& model);
 // in its share/r1, or in the source tree.
 std::filesystem::path shipped_models();
 
-// tokenizer.json, tokenizer_config.json and chat_template.jinja of a model's folder, or the number tokenizer's for
-// "numbers" (text/number_tokenizer.h). A path to a tokenizer.json is read too. InputError if there
-// is none.
-TokenizerFiles tokenizer_files(const std::string& folder_or_name);
+bool is_gguf(const std::filesystem::path& path);
+
+// An open model. Its weights are mapped, not read.
+struct ModelFiles {
+  std::filesystem::path path;  // as resolve_model gives it
+  ModelConfig config;
+  Json config_json;                  // config.json as it stands; of a GGUF file, what it would be
+  TokenizerFiles tokenizer;          // what a folder of this model gets
+  Json generation = Json::object();  // generation_config.json
+  std::shared_ptr<const TensorSource> tensors;
+
+  std::string tokenizer_where() const;  // for messages
+};
+// InputError names the file that is missing or wrong.
+ModelFiles open_model_files(const std::filesystem::path& path);
+
+// tokenizer.json, tokenizer_config.json and chat_template.jinja of a model's folder or GGUF file,
+// or the number tokenizer's for "numbers" (text/number_tokenizer.h). A path to a tokenizer.json is
+// read too. InputError if there is none.
+TokenizerFiles tokenizer_files(const std::string& model_or_name);
 Tokenizer parse_tokenizer(const TokenizerFiles& files, const std::string& where);
 
 }  // namespace r1

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/rng.h"
+#include "io/safetensors.h"
+#include "model/attention_mla.h"
 #include "recipe/examples.h"
 #include "recipe/task_prompts.h"
 #include "tasks/countdown.h"
@@ -80,21 +82,25 @@ void check_same_recipe(const std::filesystem::path& file, const std::string& res
 }
 
 ModelConfig new_model_config(const NewModelConfig& c, const Tokenizer& tokenizer) {
-  ModelConfig m;
-  m.architecture = c.architecture;
-  m.hidden_size = c.hidden_size;
-  m.num_hidden_layers = c.num_hidden_layers;
-  m.num_attention_heads = c.num_attention_heads;
-  m.num_key_value_heads = c.num_key_value_heads;
-  m.head_dim = c.head_dim;
-  m.intermediate_size = c.intermediate_size;
-  m.max_position_embeddings = c.max_position_embeddings;
-  m.rope_theta = c.rope_theta;
-  m.tie_word_embeddings = true;
-  m.vocab_size = tokenizer.vocab_size();
-  if (const auto eos = tokenizer.token_to_id("<|endoftext|>")) m.eos_token_ids = {*eos};
-  // Defaults of the architecture (biases, norms of q and k) are config.cc's business.
-  return parse_model_config(model_config_json(m), "new_model");
+  Json json = Json::object();
+  const Json fields = config_json(c);
+  for (const auto& [key, value] : fields.items()) {
+    if (value != 0) json[key] = value;
+  }
+  json["architectures"] = {c.architecture};
+  json["vocab_size"] = tokenizer.vocab_size();
+  if (c.kv_lora_rank > 0) json["num_key_value_heads"] = c.num_attention_heads;
+  if (const auto eos = tokenizer.token_to_id("<|endoftext|>")) json["eos_token_id"] = *eos;
+  return parse_model_config(json, "new_model");
+}
+
+// Which form of multi-head latent attention the whole run computes.
+bool expand_mla(const Recipe& recipe, const ModelConfig& config) {
+  if (recipe.mla != "auto") return config.mla() && recipe.mla == "expanded";
+  for (const StageConfig& stage : recipe.stages) {
+    if (!std::holds_alternative<SupervisedStage>(stage)) return false;
+  }
+  return mla_expanded_is_cheaper(config);
 }
 
 // "arithmetic >= 0.99"
@@ -228,19 +234,20 @@ RunResult Runner::run() {
 void Runner::load_model() {
   position_ = read_position(folder_.checkpoints_path(), recipe_, ledger_);
   const DType dtype = recipe_.dtype == "BF16" ? DType::kBF16 : DType::kF32;
-  const bool fresh = recipe_.model.empty() && !recipe_.tokenizer.empty();
-  const std::filesystem::path source = position_.checkpoint ? position_.checkpoint->path
-                                       : fresh              ? std::filesystem::path{}
-                                                            : resolve_model(recipe_.model);
-  tokenizer_files_ = tokenizer_files(source.empty() ? recipe_.tokenizer : source.string());
-  tokenizer_ = parse_tokenizer(
-      tokenizer_files_, source.empty() ? recipe_.tokenizer : (source / "tokenizer.json").string());
-  if (source.empty()) {
-    model_ =
-        Model::create(new_model_config(recipe_.new_model, *tokenizer_), recipe_.seed, ops_, dtype);
-  } else {
-    model_ = Model::load(source, ops_, dtype, Model::Use::kTraining);
+  if (!position_.checkpoint && recipe_.model.empty() && !recipe_.tokenizer.empty()) {
+    tokenizer_files_ = tokenizer_files(recipe_.tokenizer);
+    tokenizer_ = parse_tokenizer(tokenizer_files_, recipe_.tokenizer);
+    ModelConfig config = new_model_config(recipe_.new_model, *tokenizer_);
+    config.mla_expanded = expand_mla(recipe_, config);
+    model_ = Model::create(config, recipe_.seed, ops_, dtype);
+    return;
   }
+  ModelFiles files = open_model_files(position_.checkpoint ? position_.checkpoint->path
+                                                           : resolve_model(recipe_.model));
+  tokenizer_files_ = files.tokenizer;
+  tokenizer_ = parse_tokenizer(files.tokenizer, files.tokenizer_where());
+  files.config.mla_expanded = expand_mla(recipe_, files.config);
+  model_ = Model::load(files.config, files.tensors, ops_, dtype, Model::Use::kTraining);
 }
 
 EngineOptions Runner::engine_options() const {

@@ -30,8 +30,8 @@ const Task& task() {
   return *t;
 }
 
-ModelConfig config() {
-  ModelConfig c = tiny_config(tokenizer().vocab_size());
+ModelConfig config(const std::string& architecture = "Qwen3ForCausalLM") {
+  ModelConfig c = tiny_config(tokenizer().vocab_size(), architecture);
   c.eos_token_ids = {*tokenizer().token_to_id(kEndOfText)};
   return c;
 }
@@ -51,21 +51,24 @@ SequenceGroup guess(int64_t index) {
   return g;
 }
 
-// The weights that the tests start from: they know the form of an answer. Trained once.
+// Weights that know the form of an answer.
+std::vector<float> train_form(const ModelConfig& c) {
+  ThreadPool pool(1);
+  const auto ops = make_ops(pool);
+  Model model = Model::create(c, 7, *ops, DType::kF32);
+  Trainer trainer(model, *ops, {}, false);
+  SupervisedOptions options;
+  options.max_steps = 150;
+  options.batch_tokens = 300;
+  options.learning_rate = 1e-2;
+  Supervised supervised(trainer, guess, options);
+  for (int64_t s = 0; s < options.max_steps; ++s) supervised.step(s);
+  return {model.masters().begin(), model.masters().end()};
+}
+
+// Those that the tests start from. Trained once.
 const std::vector<float>& warm_weights() {
-  static const std::vector<float> weights = [] {
-    ThreadPool pool(1);
-    const auto ops = make_ops(pool);
-    Model model = Model::create(config(), 7, *ops, DType::kF32);
-    Trainer trainer(model, *ops, {}, false);
-    SupervisedOptions options;
-    options.max_steps = 150;
-    options.batch_tokens = 300;
-    options.learning_rate = 1e-2;
-    Supervised supervised(trainer, guess, options);
-    for (int64_t s = 0; s < options.max_steps; ++s) supervised.step(s);
-    return std::vector<float>(model.masters().begin(), model.masters().end());
-  }();
+  static const std::vector<float> weights = train_form(config());
   return weights;
 }
 
@@ -95,12 +98,13 @@ EngineOptions few_sequences(int64_t sequences = 7) {
 
 // A model, its trainer, and the engine that samples from it.
 struct Lab {
-  Lab(const GrpoConfig& c, Ops& o, EngineOptions engine_options = few_sequences())
+  Lab(const GrpoConfig& c, Ops& o, EngineOptions engine_options = few_sequences(),
+      const ModelConfig& shape = config(), const std::vector<float>& weights = warm_weights())
       : ops(o),
-        model(Model::create(config(), 1, ops, DType::kF32)),
+        model(Model::create(shape, 1, ops, DType::kF32)),
         trainer(model, ops, c.optimizer, c.gradient_checkpointing),
         engine(model, ops, engine_options) {
-    std::copy(warm_weights().begin(), warm_weights().end(), model.masters().begin());
+    std::copy(weights.begin(), weights.end(), model.masters().begin());
     model.repack(ops);
     grpo = std::make_unique<Grpo>(trainer, ops, engine, tokenizer(), task(), c, 17);
   }
@@ -152,6 +156,34 @@ TEST(Grpo, TrainsOnWhatItSampledBitForBit) {
         EXPECT_GT(trained, 50);
         EXPECT_FALSE(same_bits(lab.weights(), warm_weights()));
       }
+    }
+  }
+}
+
+// Latent attention in either form, experts chosen by score and bias, and biases that move: what is
+// sampled is what is trained on, bit for bit, on any number of threads.
+TEST(Grpo, TrainsADeepseekV3BitForBit) {
+  ModelConfig shape = config("DeepseekV3ForCausalLM");
+  const std::vector<float> start = train_form(shape);
+  for (const bool expanded : {false, true}) {
+    shape.mla_expanded = expanded;
+    std::vector<float> first;
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      const auto ops = make_ops(pool);
+      GrpoConfig c = small();
+      c.optimizer.bias_update_speed = 0.01;
+      Lab lab(c, *ops, few_sequences(threads == 1 ? 7 : 3), shape, start);
+      int64_t trained = 0;
+      for (int64_t s = 0; s < 3; ++s) {
+        const GrpoStep step = lab.grpo->step(s);
+        EXPECT_EQ(step.logprob_mismatch, 0);
+        trained += step.tokens_trained;
+      }
+      EXPECT_GT(trained, 0);
+      EXPECT_FALSE(same_bits(lab.weights(), start));
+      if (first.empty()) first = lab.weights();
+      EXPECT_TRUE(same_bits(first, lab.weights())) << threads;
     }
   }
 }

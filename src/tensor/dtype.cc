@@ -9,27 +9,23 @@ namespace {
 
 struct Row {
   DType dtype;
-  size_t size;
+  int64_t block;
+  size_t bytes;  // of a block
   std::string_view name;
 };
 
 // In the order of the enum.
 constexpr std::array<Row, kDTypeCount> kRows = {{
-    {DType::kBool, 1, "BOOL"},
-    {DType::kU8, 1, "U8"},
-    {DType::kI8, 1, "I8"},
-    {DType::kF8E5M2, 1, "F8_E5M2"},
-    {DType::kF8E4M3, 1, "F8_E4M3"},
-    {DType::kI16, 2, "I16"},
-    {DType::kU16, 2, "U16"},
-    {DType::kF16, 2, "F16"},
-    {DType::kBF16, 2, "BF16"},
-    {DType::kI32, 4, "I32"},
-    {DType::kU32, 4, "U32"},
-    {DType::kF32, 4, "F32"},
-    {DType::kF64, 8, "F64"},
-    {DType::kI64, 8, "I64"},
-    {DType::kU64, 8, "U64"},
+    {DType::kBool, 1, 1, "BOOL"},      {DType::kU8, 1, 1, "U8"},
+    {DType::kI8, 1, 1, "I8"},          {DType::kF8E5M2, 1, 1, "F8_E5M2"},
+    {DType::kF8E4M3, 1, 1, "F8_E4M3"}, {DType::kI16, 1, 2, "I16"},
+    {DType::kU16, 1, 2, "U16"},        {DType::kF16, 1, 2, "F16"},
+    {DType::kBF16, 1, 2, "BF16"},      {DType::kI32, 1, 4, "I32"},
+    {DType::kU32, 1, 4, "U32"},        {DType::kF32, 1, 4, "F32"},
+    {DType::kF64, 1, 8, "F64"},        {DType::kI64, 1, 8, "I64"},
+    {DType::kU64, 1, 8, "U64"},        {DType::kQ8_0, 32, 34, "Q8_0"},
+    {DType::kQ4_0, 32, 18, "Q4_0"},    {DType::kQ4_K, 256, 144, "Q4_K"},
+    {DType::kQ6_K, 256, 210, "Q6_K"},
 }};
 
 const Row& row(DType dtype) {
@@ -40,8 +36,23 @@ const Row& row(DType dtype) {
 
 }  // namespace
 
+int64_t dtype_block(DType dtype) {
+  return row(dtype).block;
+}
+
+size_t dtype_block_bytes(DType dtype) {
+  return row(dtype).bytes;
+}
+
+size_t dtype_bytes(DType dtype, int64_t elements) {
+  const Row& r = row(dtype);
+  R1_CHECK(elements >= 0 && elements % r.block == 0);
+  return static_cast<size_t>(elements / r.block) * r.bytes;
+}
+
 size_t dtype_size(DType dtype) {
-  return row(dtype).size;
+  R1_CHECK(row(dtype).block == 1);
+  return row(dtype).bytes;
 }
 
 std::string_view dtype_name(DType dtype) {
@@ -50,7 +61,7 @@ std::string_view dtype_name(DType dtype) {
 
 std::optional<DType> find_dtype(std::string_view name) {
   for (const Row& r : kRows) {
-    if (r.name == name) return r.dtype;
+    if (r.block == 1 && r.name == name) return r.dtype;
   }
   return std::nullopt;
 }
@@ -58,6 +69,7 @@ std::optional<DType> find_dtype(std::string_view name) {
 std::string dtype_names() {
   std::string names;
   for (const Row& r : kRows) {
+    if (r.block > 1) continue;
     if (!names.empty()) names += ", ";
     names += r.name;
   }
@@ -74,6 +86,35 @@ float f16_to_f32(uint16_t bits) {
   // Infinity and NaN keep the exponent of all ones; the others move from bias 15 to bias 127.
   const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
   return __builtin_bit_cast(float, sign | wide << 23 | mantissa << 13);
+}
+
+uint16_t f32_to_f16(float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  uint32_t result;
+  if (magnitude > 0x7f800000) {
+    result = 0x7e00 | (magnitude >> 13 & 0x3ff);  // a quiet NaN
+  } else if (magnitude >= 0x477ff000) {
+    result = 0x7c00;  // from 65520, half a unit above the largest
+  } else if (magnitude < 0x38800000) {
+    // Below 2^-14 halves are the multiples of 2^-24: the unit in which 0.5 + x is rounded.
+    const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;
+    result = __builtin_bit_cast(uint32_t, shifted) - 0x3f000000;
+  } else {
+    result = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+  }
+  return static_cast<uint16_t>(sign | result);
+}
+
+float f8e4m3_to_f32(uint8_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x80) << 24;
+  const uint32_t exponent = bits >> 3 & 0xf, mantissa = bits & 7;
+  if (exponent == 0) {  // zero, or mantissa * 2^-9
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, magnitude) | sign);
+  }
+  if (exponent == 15 && mantissa == 7) return __builtin_bit_cast(float, sign | 0x7fc00000);
+  return __builtin_bit_cast(float, sign | (exponent + 120) << 23 | mantissa << 20);
 }
 
 }  // namespace r1

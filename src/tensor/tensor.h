@@ -1,7 +1,7 @@
 // A non-owning view of a float32 matrix: rows of `cols` elements, `stride` elements apart.
 //
-// Activations are always float32 and two-dimensional: T packed token rows, heads side by side in the
-// columns. A column slice (q inside qkv) is a view with the same stride.
+// Activations are always float32 and two-dimensional: T packed token rows, heads side by side in
+// the columns. A column slice (q inside qkv) is a view with the same stride.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct BasicTensor {
   BasicTensor(T* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
   // A view of const floats from a view of floats.
   template <class U>
-    requires(std::is_const_v<T> && std::is_same_v<std::remove_const_t<T>, U>)
-  BasicTensor(const BasicTensor<U>& o)  // NOLINT: implicit by design
+  requires(std::is_const_v<T>&& std::is_same_v<std::remove_const_t<T>, U>)
+      BasicTensor(const BasicTensor<U>& o)  // NOLINT: implicit by design
       : data(o.data), rows(o.rows), cols(o.cols), stride(o.stride) {}
 
   T* row(int64_t r) const { return data + r * stride; }

@@ -120,31 +120,40 @@ ChatTemplate ChatTemplate::parse(std::string_view source, const std::string& whe
   return ChatTemplate(std::move(state));
 }
 
-std::optional<ChatTemplate> ChatTemplate::of_files(const std::map<std::string, std::string>& files,
-                                                   const std::string& where) {
+std::optional<ChatTemplateSource> chat_template_source(
+    const std::map<std::string, std::string>& files, const std::string& folder) {
   if (const auto file = files.find("chat_template.jinja"); file != files.end()) {
-    return parse(file->second, where + "/chat_template.jinja");
+    return ChatTemplateSource{file->second, folder + "/chat_template.jinja"};
   }
   const auto file = files.find("tokenizer_config.json");
   if (file == files.end()) return std::nullopt;
-  const std::string place = where + "/tokenizer_config.json";
+  const std::string place = folder + "/tokenizer_config.json";
   const Json config = parse_json(file->second, place);
   if (!config.is_object()) throw InputError(place + ": expected a JSON object");
   const auto field = config.find("chat_template");
   if (field == config.end() || field->is_null()) return std::nullopt;
-  if (field->is_string()) return parse(field->get<std::string>(), place + ": chat_template");
+  if (field->is_string()) {
+    return ChatTemplateSource{field->get<std::string>(), place + ": chat_template"};
+  }
   // [{"name": "default", "template": "..."}, ...]
   if (field->is_array()) {
     for (const Json& named : *field) {
       if (!named.is_object() || named.value("name", Json()) != "default") continue;
       if (const auto text = named.find("template"); text != named.end() && text->is_string()) {
-        return parse(text->get<std::string>(), place + ": chat_template");
+        return ChatTemplateSource{text->get<std::string>(), place + ": chat_template"};
       }
     }
   }
   throw InputError(place +
                    ": chat_template: expected a string, or named templates with \"default\" among "
                    "them");
+}
+
+std::optional<ChatTemplate> ChatTemplate::of_files(const std::map<std::string, std::string>& files,
+                                                   const std::string& where) {
+  const auto source = chat_template_source(files, where);
+  if (!source) return std::nullopt;
+  return parse(source->text, source->where);
 }
 
 PromptText ChatTemplate::render(const OrderedJson& messages,

@@ -14,6 +14,15 @@
 
 namespace r1 {
 
+struct ChatTemplateSource {
+  std::string text, where;
+};
+// The template of a model's folder, given its small files by name: chat_template.jinja, else
+// chat_template in tokenizer_config.json (a string, or named ones of which "default" counts).
+// Nothing if there is none. `folder` is for messages.
+std::optional<ChatTemplateSource> chat_template_source(
+    const std::map<std::string, std::string>& files, const std::string& folder);
+
 struct ChatTemplateOptions {
   bool add_generation_prompt = true;
   std::string bos_token, eos_token;
@@ -29,9 +38,7 @@ class ChatTemplate {
  public:
   // InputError("WHERE:LINE: ...") for what is no Jinja, or a construct outside of the subset.
   static ChatTemplate parse(std::string_view source, const std::string& where);
-  // The template of a model's folder, given its small files by name: chat_template.jinja, else
-  // chat_template in tokenizer_config.json (a string, or named ones of which "default" counts).
-  // Nothing if there is none.
+  // That of a model's folder, where there is one.
   static std::optional<ChatTemplate> of_files(const std::map<std::string, std::string>& files,
                                               const std::string& where);
 

@@ -8,26 +8,19 @@
 
 #include "base/rng.h"
 #include "model/model.h"
+#include "model/testing.h"
 #include "train/trainer.h"
 
 namespace r1 {
 
 inline ModelConfig tiny_config(int64_t vocab = 64,
                                const std::string& architecture = "Qwen3ForCausalLM") {
-  ModelConfig c;
-  c.architecture = architecture;
-  c.hidden_size = 32;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.intermediate_size = 48;
-  c.vocab_size = vocab;
-  c.max_position_embeddings = 256;
-  c.tie_word_embeddings = true;
-  c.qk_norm = architecture == "Qwen3ForCausalLM";
-  c.attention_bias = architecture == "Qwen2ForCausalLM";
-  return c;
+  return any_config(architecture, {{"hidden_size", 32},
+                                   {"num_attention_heads", 4},
+                                   {"head_dim", 8},
+                                   {"intermediate_size", 48},
+                                   {"vocab_size", vocab},
+                                   {"tie_word_embeddings", true}});
 }
 
 // Weights large enough that attention and logits are far from uniform.

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -66,7 +67,40 @@ TokenScores Trainer::accumulate(const SequenceBatch& batch, const SamplingParams
   return scores;
 }
 
+// What stands in the place of untrained parameters' gradients (moe.h), which is then zero.
+std::vector<std::vector<float>> Trainer::take_loads() {
+  std::vector<std::vector<float>> loads;
+  model_.each_parameter([&](const ParameterSpec& spec, int64_t offset) {
+    if (spec.trained) return;
+    const auto rows =
+        gradients_.all().subspan(static_cast<size_t>(offset), static_cast<size_t>(spec.size()));
+    loads.emplace_back(rows.begin(), rows.end());
+    std::fill(rows.begin(), rows.end(), 0.0f);
+  });
+  return loads;
+}
+
+// Auxiliary-loss-free balancing: an expert with more rows than the mean is made less likely, one
+// with fewer more likely.
+void Trainer::balance_experts(const std::vector<std::vector<float>>& loads) {
+  const auto speed = static_cast<float>(options_.bias_update_speed);
+  auto load = loads.begin();
+  model_.each_parameter([&](const ParameterSpec& spec, int64_t offset) {
+    if (spec.trained) return;
+    double total = 0;
+    for (const float rows : *load) total += static_cast<double>(rows);
+    const double mean = total / static_cast<double>(load->size());
+    for (size_t e = 0; e < load->size(); ++e) {
+      const double rows = static_cast<double>((*load)[e]);
+      float& bias = model_.masters()[static_cast<size_t>(offset) + e];
+      if (rows != mean) bias += rows > mean ? -speed : speed;
+    }
+    ++load;
+  });
+}
+
 double Trainer::apply(double learning_rate) {
+  const auto loads = take_loads();
   const double norm = std::sqrt(ops_.sum_squares(gradients_.all()));
   if (!std::isfinite(norm)) {
     throw JobError("the gradient is not finite at update " + std::to_string(updates_ + 1) +
@@ -84,11 +118,13 @@ double Trainer::apply(double learning_rate) {
   hyper.bias1 = static_cast<float>(1.0 - std::pow(options_.adam_beta1, t));
   hyper.bias2 = static_cast<float>(1.0 - std::pow(options_.adam_beta2, t));
   model_.each_parameter([&](const ParameterSpec& spec, int64_t offset) {
+    if (!spec.trained) return;
     hyper.weight_decay = spec.vector ? 0.0f : static_cast<float>(options_.weight_decay);
     const size_t begin = static_cast<size_t>(offset), size = static_cast<size_t>(spec.size());
     ops_.adamw(hyper, model_.masters().subspan(begin, size), gradients_.all().subspan(begin, size),
                moment1().subspan(begin, size), moment2().subspan(begin, size));
   });
+  balance_experts(loads);
   gradients_.clear();
   model_.repack(ops_);
   return norm;

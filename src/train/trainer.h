@@ -18,6 +18,7 @@ struct OptimizerOptions {
   double adam_epsilon = 1e-8;
   double weight_decay = 0.0;
   double max_grad_norm = 1.0;
+  double bias_update_speed = 0.0;
 
   template <class V>
   void visit(V& v) {
@@ -26,6 +27,9 @@ struct OptimizerOptions {
     v("adam_epsilon", adam_epsilon, "AdamW: added to the square's root");
     v("weight_decay", weight_decay, "AdamW: decay of matrices, decoupled from the gradient");
     v("max_grad_norm", max_grad_norm, "clip the gradient to this norm; 0 never clips");
+    v("bias_update_speed", bias_update_speed,
+      "move a router's correction bias by this against an expert's overload (DeepSeek-V3, section "
+      "2.1.2); 0 leaves it");
   }
 };
 
@@ -62,6 +66,8 @@ class Trainer {
  private:
   Tensor hidden_for(const SequenceBatch& batch);
   void reserve_pages(int64_t pages);
+  void balance_experts(const std::vector<std::vector<float>>& loads);
+  std::vector<std::vector<float>> take_loads();
 
   Model& model_;
   Ops& ops_;

@@ -4,7 +4,7 @@
 // blocks of kBlockPages pages:
 //   s_j = scale q.k_j      m' = max(m, max_j s_j)      p_j = exp(s_j - m')
 //   l = l exp(m - m') + sum_j p_j      o = o exp(m - m') + sum_j p_j v_j
-// Queries that read the same KV head (the heads of a group, neighbouring rows) are taken kTile at a
+// A block of keys meets all queries of a call (the heads of a group, neighbouring rows), kTile at a
 // time so that a key is loaded once for all of them. A key beyond a query's limit has p = 0, which
 // leaves its sums as they are: a query's bits do not depend on its neighbours.
 //
@@ -16,18 +16,34 @@ namespace {
 
 constexpr int kBlockKeys = kBlockPages * kPageSize;
 
+constexpr int kColumns = 64;  // of values that a block is read in at a time
+
 struct Query {
   const float* q;
   float* out;
   int64_t limit;  // keys it sees
   float max;
   V16 sum;
-  float p[kBlockKeys];
+  float* p;  // [kBlockKeys]
 };
 
-// s = q.k for kTile queries over kPages pages at once, into each query's p.
+// A block's keys, page by page.
+struct KeyBlock {
+  int64_t first;  // key
+  const float *keys[kBlockPages], *values[kBlockPages];
+};
+
+// Some columns of a block's values, row by row: column c of key j at rows[j / 16][j % 16 * stride +
+// c].
+struct ValueColumns {
+  const float* rows[kBlockPages];
+  int64_t stride, width;
+  float transposed[kBlockKeys * kColumns];  // where values are columns of transposed keys
+};
+
+// s = q.k for kTile queries over kPages pages at once, into their p from `key`.
 template <int kTile, int kPages>
-inline void score_pages(Query* queries, const float* const* keys, int64_t dim, float* const* out) {
+inline void score_pages(Query* queries, const float* const* keys, int64_t dim, int64_t key) {
   V16 acc[kTile][kPages];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
@@ -48,7 +64,7 @@ inline void score_pages(Query* queries, const float* const* keys, int64_t dim, f
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) store(out[t] + p * kPageSize, acc[t][p]);
+    for (int p = 0; p < kPages; ++p) store(queries[t].p + key + p * kPageSize, acc[t][p]);
   }
 }
 
@@ -79,21 +95,22 @@ inline void softmax_block(Query& query, int64_t first_key, int pages, float scal
   }
 }
 
-// out += sum_j p_j v_j over a block's keys [0, count), kWide x 16 columns at a time.
+// out += sum_j p_j v_j over a block's keys [0, count): kWide x 16 of the columns, from `column` of
+// them and `to` of out.
 template <int kTile, int kWide>
-inline void add_values(Query* queries, const float* const* values, int64_t count, int64_t dim,
-                       int64_t column) {
+inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int64_t column,
+                       int64_t to) {
   V16 acc[kTile][kWide];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) acc[t][w] = load(queries[t].out + column + w * kLanes);
+    for (int w = 0; w < kWide; ++w) acc[t][w] = load(queries[t].out + to + w * kLanes);
   }
   for (int64_t j = 0; j < count; ++j) {
-    const float* v = values[j / kPageSize] + j % kPageSize * dim + column;
+    const float* row = v.rows[j / kPageSize] + j % kPageSize * v.stride + column;
     V16 b[kWide];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) b[w] = load(v + w * kLanes);
+    for (int w = 0; w < kWide; ++w) b[w] = load(row + w * kLanes);
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
       const V16 p = set1(queries[t].p[j]);
@@ -104,97 +121,145 @@ inline void add_values(Query* queries, const float* const* values, int64_t count
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) store(queries[t].out + column + w * kLanes, acc[t][w]);
+    for (int w = 0; w < kWide; ++w) store(queries[t].out + to + w * kLanes, acc[t][w]);
   }
 }
 
 // The same for the last columns of a head whose width is no multiple of 16.
 template <int kTile>
-inline void add_values_tail(Query* queries, const float* const* values, int64_t count, int64_t dim,
-                            int64_t column) {
-  const int64_t n = dim - column;
+inline void add_values_tail(Query* queries, const ValueColumns& v, int64_t count, int64_t column,
+                            int64_t to) {
+  const int64_t n = v.width - column;
   for (int t = 0; t < kTile; ++t) {
-    V16 acc = load_n(queries[t].out + column, n);
+    V16 acc = load_n(queries[t].out + to, n);
     for (int64_t j = 0; j < count; ++j) {
-      const float* v = values[j / kPageSize] + j % kPageSize * dim + column;
-      acc = fma(set1(queries[t].p[j]), load_n(v, n), acc);
+      const float* row = v.rows[j / kPageSize] + j % kPageSize * v.stride + column;
+      acc = fma(set1(queries[t].p[j]), load_n(row, n), acc);
     }
-    store_n(queries[t].out + column, acc, n);
+    store_n(queries[t].out + to, acc, n);
   }
 }
 
-// kTile queries, all blocks of keys. kSide is how many pages or column groups run side by side.
-template <int kTile, int kSide>
-void attend(const Attention& a, Query* queries) {
+// Keys of the block that any of kTile queries sees.
+template <int kTile>
+inline int64_t keys_seen(const Query* queries, int64_t first) {
   int64_t limit = 0;
-  for (int t = 0; t < kTile; ++t) {
-    limit = queries[t].limit > limit ? queries[t].limit : limit;
-    queries[t].max = -__builtin_inff();
-    queries[t].sum = set1(0.0f);
-    for (int64_t d = 0; d < a.dim; ++d) queries[t].out[d] = 0.0f;
+  for (int t = 0; t < kTile; ++t) limit = queries[t].limit > limit ? queries[t].limit : limit;
+  return limit - first < kBlockKeys ? limit - first : kBlockKeys;
+}
+
+// kTile queries meet a block's keys. kSide is how many pages, or column groups below, run side by
+// side.
+template <int kTile, int kSide>
+void meet_keys(const Attention& a, const KeyBlock& b, Query* queries) {
+  const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
+  int page = 0;
+  for (; page + kSide <= pages; page += kSide) {
+    score_pages<kTile, kSide>(queries, b.keys + page, a.key_dim, page * kPageSize);
   }
-  for (int64_t first = 0; first < limit; first += kBlockKeys) {
-    const int64_t count = limit - first < kBlockKeys ? limit - first : kBlockKeys;
-    const int pages = static_cast<int>(div_up(count, kPageSize));
-    const float *keys[kBlockPages], *values[kBlockPages];
-    for (int p = 0; p < pages; ++p) {
-      const int64_t page = a.pages[first / kPageSize + p];
-      keys[p] = a.k + page * a.page_stride;
-      values[p] = a.v + page * a.page_stride;
-    }
-    int page = 0;
-    float* out[kTile];
-    for (; page + kSide <= pages; page += kSide) {
-      for (int t = 0; t < kTile; ++t) out[t] = queries[t].p + page * kPageSize;
-      score_pages<kTile, kSide>(queries, keys + page, a.dim, out);
-    }
-    for (; page < pages; ++page) {
-      for (int t = 0; t < kTile; ++t) out[t] = queries[t].p + page * kPageSize;
-      score_pages<kTile, 1>(queries, keys + page, a.dim, out);
-    }
-    for (int t = 0; t < kTile; ++t) softmax_block(queries[t], first, pages, a.scale, a.dim);
-    int64_t column = 0;
-    for (; column + kSide * kLanes <= a.dim; column += kSide * kLanes) {
-      add_values<kTile, kSide>(queries, values, count, a.dim, column);
-    }
-    for (; column + kLanes <= a.dim; column += kLanes) {
-      add_values<kTile, 1>(queries, values, count, a.dim, column);
-    }
-    if (column < a.dim) add_values_tail<kTile>(queries, values, count, a.dim, column);
+  for (; page < pages; ++page) {
+    score_pages<kTile, 1>(queries, b.keys + page, a.key_dim, page * kPageSize);
   }
+  for (int t = 0; t < kTile; ++t) softmax_block(queries[t], b.first, pages, a.scale, a.value_dim);
+}
+
+template <int kTile, int kSide>
+void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Query* queries) {
+  const int64_t count = keys_seen<kTile>(queries, b.first);
+  int64_t column = 0;
+  for (; column + kSide * kLanes <= v.width; column += kSide * kLanes) {
+    add_values<kTile, kSide>(queries, v, count, column, to + column);
+  }
+  for (; column + kLanes <= v.width; column += kLanes) {
+    add_values<kTile, 1>(queries, v, count, column, to + column);
+  }
+  if (column < v.width) add_values_tail<kTile>(queries, v, count, column, to + column);
+}
+
+// Columns [column, column + width) of a block's values.
+void read_values(const Attention& a, const KeyBlock& b, int pages, int64_t column,
+                 ValueColumns& v) {
+  v.width = a.value_dim - column < kColumns ? a.value_dim - column : kColumns;
+  v.stride = a.v ? a.value_dim : kColumns;
+  for (int p = 0; p < pages; ++p) {
+    if (a.v) {
+      v.rows[p] = b.values[p] + column;
+      continue;
+    }
+    float* to = v.transposed + p * kPageSize * kColumns;
+    v.rows[p] = to;
+    for (int64_t c = 0; c < v.width; ++c) {
+      const float* from = b.keys[p] + (column + c) * kPageSize;
+      for (int64_t j = 0; j < kPageSize; ++j) to[j * kColumns + c] = from[j];
+    }
+  }
+}
+
+// Calls f with tiles of the queries [begin, end) and how many they are.
+template <class F>
+inline void for_each_tile(Query* queries, int64_t begin, int64_t end, F&& f) {
+  while (end - begin >= 4) {
+    f.template operator()<4, 1>(queries + begin);
+    begin += 4;
+  }
+  if (end - begin >= 2) {
+    f.template operator()<2, 2>(queries + begin);
+    begin += 2;
+  }
+  if (end > begin) f.template operator()<1, 4>(queries + begin);
+}
+
+// out / sum, and the softmax's denominator.
+void finish_query(const Attention& a, Query& query, float* lse) {
+  const float total = sum(query.sum);
+  const V16 inverse = set1(1.0f / total);
+  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
+    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
+    store_n(query.out + d, mul(load_n(query.out + d, n), inverse), n);
+  }
+  if (lse) *lse = query.max + log(total);
 }
 
 void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
-  Query queries[4];
+  Query queries[kAttentionQueries];
+  float p[kAttentionQueries * kBlockKeys];
+  ValueColumns v;
   const int64_t total = (row_end - row_begin) * a.heads;
-  for (int64_t i = 0; i < total;) {
-    const int tile = total - i >= 4 ? 4 : total - i >= 2 ? 2 : 1;
-    for (int t = 0; t < tile; ++t) {
-      const int64_t row = row_begin + (i + t) / a.heads, head = (i + t) % a.heads;
-      queries[t].q = a.q + row * a.qs + head * a.dim;
-      queries[t].out = a.out + row * a.os + head * a.dim;
-      queries[t].limit = a.position + row + 1;
+  for (int64_t i = 0; i < total; ++i) {
+    const int64_t row = row_begin + i / a.heads, head = i % a.heads;
+    queries[i] = {a.q + row * a.qs + head * a.key_dim,
+                  a.out + row * a.os + head * a.value_dim,
+                  a.position + row + 1,
+                  -__builtin_inff(),
+                  set1(0.0f),
+                  p + i * kBlockKeys};
+    for (int64_t d = 0; d < a.value_dim; ++d) queries[i].out[d] = 0.0f;
+  }
+  const int64_t limit = a.position + row_end;
+  for (int64_t first = 0; first < limit; first += kBlockKeys) {
+    KeyBlock b{first, {}, {}};
+    const int pages = static_cast<int>(
+        div_up(limit - first < kBlockKeys ? limit - first : kBlockKeys, kPageSize));
+    for (int i = 0; i < pages; ++i) {
+      const int64_t page = a.pages[first / kPageSize + i];
+      b.keys[i] = a.k + page * a.k_stride;
+      b.values[i] = a.v ? a.v + page * a.v_stride : nullptr;
     }
-    if (tile == 4) {
-      attend<4, 1>(a, queries);
-    } else if (tile == 2) {
-      attend<2, 2>(a, queries);
-    } else {
-      attend<1, 4>(a, queries);
+    // Later rows see more: those that see this block are the last ones.
+    const int64_t blind = first - a.position - row_begin;
+    const int64_t begin = (blind > 0 ? blind : 0) * a.heads;
+    for_each_tile(queries, begin, total,
+                  [&]<int kTile, int kSide>(Query* q) { meet_keys<kTile, kSide>(a, b, q); });
+    for (int64_t column = 0; column < a.value_dim; column += kColumns) {
+      read_values(a, b, pages, column, v);
+      for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
+        meet_values<kTile, kSide>(b, v, column, q);
+      });
     }
-    for (int t = 0; t < tile; ++t) {
-      const float total_p = sum(queries[t].sum);
-      const V16 inverse = set1(1.0f / total_p);
-      for (int64_t d = 0; d < a.dim; d += kLanes) {
-        const int64_t n = a.dim - d < kLanes ? a.dim - d : kLanes;
-        store_n(queries[t].out + d, mul(load_n(queries[t].out + d, n), inverse), n);
-      }
-      if (a.lse) {
-        const int64_t row = row_begin + (i + t) / a.heads, head = (i + t) % a.heads;
-        a.lse[row * a.ls + head] = queries[t].max + log(total_p);
-      }
-    }
-    i += tile;
+  }
+  for (int64_t i = 0; i < total; ++i) {
+    const int64_t row = row_begin + i / a.heads, head = i % a.heads;
+    finish_query(a, queries[i], a.lse ? a.lse + row * a.ls + head : nullptr);
   }
 }
 
@@ -209,17 +274,17 @@ struct QueryGradient {
 
 // p and ds of kTile queries against one page.
 template <int kTile>
-inline void score_gradients(QueryGradient* g, const float* k, const float* v_transposed,
-                            int64_t dim, float scale, int64_t first_key) {
+inline void score_gradients(QueryGradient* g, const Attention& a, const float* k,
+                            const float* v_transposed, int64_t first_key) {
   V16 s[kTile], dp[kTile];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) s[t] = dp[t] = set1(0.0f);
-  for (int64_t d = 0; d < dim; ++d) {
+  for (int64_t d = 0; d < a.key_dim; ++d) {
     const V16 key = load(k + d * kPageSize);
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) s[t] = fma(set1(g[t].q[d]), key, s[t]);
   }
-  for (int64_t d = 0; d < dim; ++d) {
+  for (int64_t d = 0; d < a.value_dim; ++d) {
     const V16 value = load(v_transposed + d * kPageSize);
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) dp[t] = fma(set1(g[t].dout[d]), value, dp[t]);
@@ -228,8 +293,8 @@ inline void score_gradients(QueryGradient* g, const float* k, const float* v_tra
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
     const int64_t left = g[t].limit - first_key;
-    const V16 p = exp(sub(mul(s[t], set1(scale)), set1(g[t].lse)));
-    const V16 ds = mul(mul(p, sub(dp[t], set1(g[t].delta))), set1(scale));
+    const V16 p = exp(sub(mul(s[t], set1(a.scale)), set1(g[t].lse)));
+    const V16 ds = mul(mul(p, sub(dp[t], set1(g[t].delta))), set1(a.scale));
     g[t].p = keep(p, left, zero);
     g[t].ds = keep(ds, left, zero);
     store(g[t].p_lanes, g[t].p);
@@ -238,93 +303,124 @@ inline void score_gradients(QueryGradient* g, const float* k, const float* v_tra
 }
 
 template <int kTile>
-inline void add_gradients(QueryGradient* g, const float* k_rows, int64_t dim, int64_t keys,
+inline void add_gradients(QueryGradient* g, const Attention& a, const float* k_rows, int64_t keys,
                           float* dk, float* dv) {
-  for (int64_t d = 0; d < dim; ++d) {
+  // Where values are columns of keys, so are their gradients; query by query in one chain.
+  const int64_t shared = a.v ? 0 : a.value_dim;
+  for (int64_t d = 0; d < shared; ++d) {
+    V16 acc = load(dk + d * kPageSize);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTile; ++t) {
+      acc = fma(set1(g[t].q[d]), g[t].ds, acc);
+      acc = fma(set1(g[t].dout[d]), g[t].p, acc);
+    }
+    store(dk + d * kPageSize, acc);
+  }
+  for (int64_t d = shared; d < a.key_dim; ++d) {
     V16 acc = load(dk + d * kPageSize);
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) acc = fma(set1(g[t].q[d]), g[t].ds, acc);
     store(dk + d * kPageSize, acc);
   }
-  for (int64_t d = 0; d < dim; d += kLanes) {
-    const int64_t n = dim - d < kLanes ? dim - d : kLanes;
-    V16 dout[kTile], dq[kTile];
+  for (int64_t d = 0; d < a.key_dim; d += kLanes) {
+    const int64_t n = a.key_dim - d < kLanes ? a.key_dim - d : kLanes;
+    V16 dq[kTile];
 #pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) {
-      dout[t] = load_n(g[t].dout + d, n);
-      dq[t] = load_n(g[t].dq + d, n);
-    }
+    for (int t = 0; t < kTile; ++t) dq[t] = load_n(g[t].dq + d, n);
     for (int64_t j = 0; j < keys; ++j) {
-      V16 value = load_n(dv + j * dim + d, n);
-      const V16 key = load_n(k_rows + j * dim + d, n);
+      const V16 key = load_n(k_rows + j * a.key_dim + d, n);
 #pragma GCC unroll 4
-      for (int t = 0; t < kTile; ++t) {
-        value = fma(set1(g[t].p_lanes[j]), dout[t], value);
-        dq[t] = fma(set1(g[t].ds_lanes[j]), key, dq[t]);
-      }
-      store_n(dv + j * dim + d, value, n);
+      for (int t = 0; t < kTile; ++t) dq[t] = fma(set1(g[t].ds_lanes[j]), key, dq[t]);
     }
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) store_n(g[t].dq + d, dq[t], n);
+  }
+  for (int64_t d = 0; a.v && d < a.value_dim; d += kLanes) {
+    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
+    V16 dout[kTile];
+#pragma GCC unroll 4
+    for (int t = 0; t < kTile; ++t) dout[t] = load_n(g[t].dout + d, n);
+    for (int64_t j = 0; j < keys; ++j) {
+      V16 value = load_n(dv + j * a.value_dim + d, n);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTile; ++t) value = fma(set1(g[t].p_lanes[j]), dout[t], value);
+      store_n(dv + j * a.value_dim + d, value, n);
+    }
   }
 }
 
 inline void load_query(const AttentionBackward& b, int64_t i, QueryGradient& g) {
   const Attention& a = b.forward;
   const int64_t row = i / a.heads, head = i % a.heads;
-  g.q = a.q + row * a.qs + head * a.dim;
-  g.dout = b.dout + row * b.ds + head * a.dim;
-  g.dq = b.dq + row * b.dqs + head * a.dim;
+  g.q = a.q + row * a.qs + head * a.key_dim;
+  g.dout = b.dout + row * b.ds + head * a.value_dim;
+  g.dq = b.dq + row * b.dqs + head * a.key_dim;
   g.limit = a.position + row + 1;
   g.lse = a.lse[row * a.ls + head];
-  const float* out = a.out + row * a.os + head * a.dim;
+  const float* out = a.out + row * a.os + head * a.value_dim;
   V16 dot = set1(0.0f);
-  for (int64_t d = 0; d < a.dim; d += kLanes) {
-    const int64_t n = a.dim - d < kLanes ? a.dim - d : kLanes;
+  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
+    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
     dot = fma(load_n(g.dout + d, n), load_n(out + d, n), dot);
   }
   g.delta = sum(dot);
 }
 
+// A page as its gradients want it: keys by rows and values transposed too.
+struct PageView {
+  const float *k, *k_rows, *v_transposed;
+  float *dk, *dv;
+  int64_t first_key;
+};
+
 template <int kTile>
-inline void page_gradients(const AttentionBackward& b, int64_t i, int64_t page_index,
-                           const float* k_rows, const float* v_transposed) {
-  const Attention& a = b.forward;
-  const int64_t page = a.pages[page_index] * a.page_stride, first_key = page_index * kPageSize;
+inline void page_gradients(const AttentionBackward& b, int64_t i, const PageView& page) {
   QueryGradient g[kTile];
   int64_t keys = 0;
   for (int t = 0; t < kTile; ++t) {
     load_query(b, i + t, g[t]);
-    keys = g[t].limit - first_key > keys ? g[t].limit - first_key : keys;
+    keys = g[t].limit - page.first_key > keys ? g[t].limit - page.first_key : keys;
   }
   if (keys > kPageSize) keys = kPageSize;
-  score_gradients<kTile>(g, a.k + page, v_transposed, a.dim, a.scale, first_key);
-  add_gradients<kTile>(g, k_rows, a.dim, keys, b.dk + page, b.dv + page);
+  score_gradients<kTile>(g, b.forward, page.k, page.v_transposed, page.first_key);
+  add_gradients<kTile>(g, b.forward, page.k_rows, keys, page.dk, page.dv);
+}
+
+PageView open_page(const AttentionBackward& b, int64_t index) {
+  const Attention& a = b.forward;
+  const int64_t page = a.pages[index];
+  float *k_rows = b.scratch, *v_transposed = k_rows + a.key_dim * kPageSize;
+  const float* k = a.k + page * a.k_stride;
+  for (int64_t d = 0; d < a.key_dim; ++d) {
+    for (int64_t j = 0; j < kPageSize; ++j) k_rows[j * a.key_dim + d] = k[d * kPageSize + j];
+  }
+  PageView view = {k, k_rows, k, b.dk + page * a.k_stride, nullptr, index * kPageSize};
+  if (a.v == nullptr) return view;
+  const float* v = a.v + page * a.v_stride;
+  for (int64_t d = 0; d < a.value_dim; ++d) {
+    for (int64_t j = 0; j < kPageSize; ++j)
+      v_transposed[d * kPageSize + j] = v[j * a.value_dim + d];
+  }
+  view.v_transposed = v_transposed;
+  view.dv = b.dv + page * a.v_stride;
+  return view;
 }
 
 // One sequence and KV head, all its rows: pages outermost, so that a page's gradients stay near.
 void attention_backward(const AttentionBackward& b, int64_t rows) {
   const Attention& a = b.forward;
-  float *k_rows = b.scratch, *v_transposed = b.scratch + a.dim * kPageSize;
   for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t c = 0; c < a.heads * a.dim; ++c) b.dq[row * b.dqs + c] = 0.0f;
+    for (int64_t c = 0; c < a.heads * a.key_dim; ++c) b.dq[row * b.dqs + c] = 0.0f;
   }
   const int64_t pages = div_up(a.position + rows, kPageSize);
-  for (int64_t page = 0; page < pages; ++page) {
-    const float* k = a.k + a.pages[page] * a.page_stride;
-    const float* v = a.v + a.pages[page] * a.page_stride;
-    for (int64_t d = 0; d < a.dim; ++d) {
-      for (int64_t j = 0; j < kPageSize; ++j) {
-        k_rows[j * a.dim + d] = k[d * kPageSize + j];
-        v_transposed[d * kPageSize + j] = v[j * a.dim + d];
-      }
-    }
+  for (int64_t index = 0; index < pages; ++index) {
+    const PageView page = open_page(b, index);
     // The first row that sees this page's first key.
-    const int64_t first = page * kPageSize - a.position;
+    const int64_t first = page.first_key - a.position;
     int64_t i = (first > 0 ? first : 0) * a.heads;
     const int64_t total = rows * a.heads;
-    for (; i + 4 <= total; i += 4) page_gradients<4>(b, i, page, k_rows, v_transposed);
-    for (; i < total; ++i) page_gradients<1>(b, i, page, k_rows, v_transposed);
+    for (; i + 4 <= total; i += 4) page_gradients<4>(b, i, page);
+    for (; i < total; ++i) page_gradients<1>(b, i, page);
   }
 }
 

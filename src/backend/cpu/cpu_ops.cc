@@ -37,47 +37,125 @@ void CpuOps::pack_any(ConstTensor w, bool transpose, PackedWeight packed) {
   });
 }
 
-void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
-  R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
-  Matmul m{x.data, x.stride, w.data, w.n, w.k, bias, add, out.data, out.stride};
-  const bool bf16 = w.dtype == DType::kBF16;
-  if (bf16) {
-    m.xs = (w.k + 1) / 2 * 2;
-    float* rounded = scratch(x.rows * m.xs);
-    split(x.rows, rows_per_task(w.k), 1, [&](int64_t begin, int64_t end) {
-      kernels_.round_rows(x.data, x.stride, w.k, rounded, m.xs, begin, end);
-    });
-    m.x = rounded;
-  }
-  // Blocks of rows that stay in the second-level cache with a task's panels.
-  const int64_t tile = kernels_.tile_rows, panels = PackedWeight::panels(w.n);
-  const int64_t row_step = std::max(
-      tile, std::min<int64_t>(96, kTaskFloats * 8 / std::max<int64_t>(1, w.k)) / tile * tile);
-  const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
-  const int64_t work = kTaskFloats * 32 / std::max<int64_t>(1, w.k * std::min(row_step, x.rows));
-  const int64_t panel_step = std::max<int64_t>(8, work / kLanes / 8 * 8);
-  const int64_t panel_blocks = (panels + panel_step - 1) / panel_step;
-  pool_.run(row_blocks * panel_blocks, [&](int64_t i) {
+// A product cut into tasks: blocks of rows that stay in the second-level cache with a task's
+// panels.
+struct CpuOps::ProductPlan {
+  Matmul m;
+  const Kernels* kernels;
+  int64_t rows, panels, row_step, panel_step, panel_blocks, tasks;
+
+  void run(int64_t i) const {
     const int64_t row = i / panel_blocks * row_step, panel = i % panel_blocks * panel_step;
-    const int64_t row_end = std::min(x.rows, row + row_step);
-    const int64_t panel_end = std::min(panels, panel + panel_step);
-    (bf16 ? kernels_.matmul_bf16 : kernels_.matmul_f32)(m, row, row_end, panel, panel_end);
+    kernels->matmul(m, row, std::min(rows, row + row_step), panel,
+                    std::min(panels, panel + panel_step));
+  }
+};
+
+// bf16 rows are rounded into `rounded`, which has room for rounded_floats(x, w).
+CpuOps::ProductPlan CpuOps::plan_product(ConstTensor x, const PackedWeight& w, const float* bias,
+                                         bool add, Tensor out, float* rounded) {
+  R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
+  ProductPlan p{};
+  const bool bf16 = w.dtype == DType::kBF16;
+  p.m = {.format = bf16 ? Format::kPackedBf16 : Format::kPackedF32,
+         .x = x.data,
+         .xs = x.stride,
+         .bytes = {},
+         .w = static_cast<const uint8_t*>(w.data),
+         .row_bytes = 0,
+         .scales = nullptr,
+         .n = w.n,
+         .k = w.k,
+         .bias = bias,
+         .add = add,
+         .out = out.data,
+         .os = out.stride};
+  p.kernels = &kernels_;
+  if (bf16) {
+    p.m.xs = (w.k + 1) / 2 * 2;
+    p.m.x = rounded;
+    split(x.rows, rows_per_task(w.k), 1, [&](int64_t begin, int64_t end) {
+      kernels_.round_rows(x.data, x.stride, w.k, rounded, p.m.xs, begin, end);
+    });
+  }
+  const int64_t tile = kernels_.tile_rows, width = std::max<int64_t>(1, w.k);
+  p.rows = x.rows;
+  p.panels = PackedWeight::panels(w.n);
+  p.row_step = std::max(tile, std::min<int64_t>(96, kTaskFloats * 8 / width) / tile * tile);
+  const int64_t work = kTaskFloats * 32 / std::max<int64_t>(1, w.k * std::min(p.row_step, x.rows));
+  p.panel_step = std::max<int64_t>(8, work / kLanes / 8 * 8);
+  p.panel_blocks = (p.panels + p.panel_step - 1) / p.panel_step;
+  p.tasks = (x.rows + p.row_step - 1) / p.row_step * p.panel_blocks;
+  return p;
+}
+
+int64_t CpuOps::rounded_floats(ConstTensor x, const PackedWeight& w) {
+  return w.dtype == DType::kBF16 ? x.rows * ((w.k + 1) / 2 * 2) : 0;
+}
+
+void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
+  const ProductPlan p = plan_product(x, w, bias, add, out, scratch(rounded_floats(x, w)));
+  pool_.run(p.tasks, [&](int64_t i) { p.run(i); });
+}
+
+void CpuOps::matmuls(std::span<const Product> products) {
+  int64_t floats = 0;
+  for (const Product& p : products) floats += rounded_floats(p.x, *p.w);
+  float* rounded = scratch(floats);
+  std::vector<ProductPlan> plans;
+  for (const Product& p : products) {
+    plans.push_back(plan_product(p.x, *p.w, nullptr, false, p.out, rounded));
+    rounded += rounded_floats(p.x, *p.w);
+  }
+  run_all(plans);
+}
+
+// Tasks of all plans in one go.
+template <class Plan>
+void CpuOps::run_all(const std::vector<Plan>& plans) {
+  std::vector<int64_t> end;  // of each plan's tasks
+  int64_t total = 0;
+  for (const Plan& p : plans) end.push_back(total += p.tasks);
+  pool_.run(total, [&](int64_t i) {
+    const auto which =
+        static_cast<size_t>(std::upper_bound(end.begin(), end.end(), i) - end.begin());
+    plans[which].run(i - (end[which] - plans[which].tasks));
   });
 }
 
-void CpuOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
-  R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
-  const MatmulWeight m{dout.data, dout.stride, x.data,  x.stride, x.rows,
-                       dw.rows,   dw.cols,     dw.data, dw.stride};
-  const int64_t panels = PackedWeight::panels(dw.cols);
-  constexpr int64_t kRows = kWeightColumns, kPanels = 8;
-  const int64_t n_blocks = (dw.rows + kRows - 1) / kRows;
-  const int64_t panel_blocks = (panels + kPanels - 1) / kPanels;
-  pool_.run(n_blocks * panel_blocks, [&](int64_t i) {
+// The gradient of a weight cut into tasks.
+struct CpuOps::WeightPlan {
+  static constexpr int64_t kRows = kWeightColumns, kPanels = 8;
+  MatmulWeight m;
+  void (*kernel)(const MatmulWeight&, int64_t, int64_t, int64_t, int64_t);
+  int64_t panels, panel_blocks, tasks;
+
+  void run(int64_t i) const {
     const int64_t n = i / panel_blocks * kRows, panel = i % panel_blocks * kPanels;
-    kernels_.matmul_weight(m, n, std::min(dw.rows, n + kRows), panel,
-                           std::min(panels, panel + kPanels));
-  });
+    kernel(m, n, std::min(m.n, n + kRows), panel, std::min(panels, panel + kPanels));
+  }
+};
+
+CpuOps::WeightPlan CpuOps::plan_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
+  R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
+  WeightPlan p{};
+  p.m = {dout.data, dout.stride, x.data, x.stride, x.rows, dw.rows, dw.cols, dw.data, dw.stride};
+  p.kernel = kernels_.matmul_weight;
+  p.panels = PackedWeight::panels(dw.cols);
+  p.panel_blocks = (p.panels + WeightPlan::kPanels - 1) / WeightPlan::kPanels;
+  p.tasks = (dw.rows + WeightPlan::kRows - 1) / WeightPlan::kRows * p.panel_blocks;
+  return p;
+}
+
+void CpuOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
+  const WeightPlan p = plan_weight(dout, x, dw);
+  pool_.run(p.tasks, [&](int64_t i) { p.run(i); });
+}
+
+void CpuOps::matmuls_backward_weight(std::span<const WeightGradient> gradients) {
+  std::vector<WeightPlan> plans;
+  for (const WeightGradient& g : gradients) plans.push_back(plan_weight(g.dout, g.x, g.dw));
+  run_all(plans);
 }
 
 void CpuOps::matmul_backward_bias(ConstTensor dout, float* dbias) {
@@ -149,14 +227,32 @@ void CpuOps::rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const 
         [&](int64_t begin, int64_t end) { kernels_.rms_norm_backward_dx(a, begin, end); });
 }
 
-void CpuOps::rotate(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
-                    ConstTensor cos_sin, float sign) {
+void CpuOps::rotate(Tensor x, int64_t head_dim, bool interleaved,
+                    std::span<const int32_t> positions, ConstTensor cos_sin, float sign) {
   R1_CHECK(x.cols % head_dim == 0 && x.rows == static_cast<int64_t>(positions.size()));
-  R1_CHECK(cos_sin.cols == head_dim);
+  R1_CHECK(cos_sin.cols % 2 == 0 && cos_sin.cols <= head_dim);
   split(x.rows, rows_per_task(x.cols), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.rope(x.row(t), x.cols / head_dim, head_dim,
-                    cos_sin.row(positions[static_cast<size_t>(t)]), sign);
+      kernels_.rope(x.row(t) + head_dim - cos_sin.cols, x.cols / head_dim, head_dim, cos_sin.cols,
+                    interleaved, cos_sin.row(positions[static_cast<size_t>(t)]), sign);
+    }
+  });
+}
+
+void CpuOps::copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step, int64_t heads,
+                        int64_t width, bool add) {
+  R1_CHECK(x.rows == out.rows);
+  split(out.rows, rows_per_task(heads * width), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t h = 0; h < heads; ++h) {
+        const float* from = x.row(t) + h * x_step;
+        float* to = out.row(t) + h * out_step;
+        if (add) {
+          kernels_.add(to, from, width);
+        } else {
+          std::copy_n(from, width, to);
+        }
+      }
     }
   });
 }
@@ -175,6 +271,67 @@ void CpuOps::swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate
       kernels_.swiglu_backward(dout.row(t), gate_up.row(t), dgate_up.row(t), dout.cols);
     }
   });
+}
+
+namespace {
+
+Route route_of(ConstTensor logits, const float* bias, const Routing& r, const int32_t* expert,
+               float* weight) {
+  R1_CHECK(logits.cols <= kMaxExperts && logits.cols % r.groups == 0);
+  R1_CHECK(r.experts <= logits.cols / r.groups * r.groups_per_row);
+  return {logits.data,   logits.stride, logits.cols, bias,
+          r.sigmoid,     r.experts,     r.groups,    r.groups_per_row,
+          r.group_pairs, r.normalize,   r.scale,     const_cast<int32_t*>(expert),
+          weight};
+}
+
+}  // namespace
+
+void CpuOps::route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
+                   float* weight) {
+  const Route r = route_of(logits, bias, routing, expert, weight);
+  split(logits.rows, rows_per_task(8 * logits.cols), 1,
+        [&](int64_t begin, int64_t end) { kernels_.route(r, begin, end); });
+}
+
+void CpuOps::route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
+                            const Routing& routing, Tensor dlogits) {
+  R1_CHECK(dlogits.rows == logits.rows && dlogits.cols == logits.cols);
+  const RouteBackward r{route_of(logits, nullptr, routing, expert, nullptr), dweight, dlogits.data,
+                        dlogits.stride};
+  split(logits.rows, rows_per_task(8 * logits.cols), 1,
+        [&](int64_t begin, int64_t end) { kernels_.route_backward(r, begin, end); });
+}
+
+void CpuOps::combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
+                          bool add, Tensor out) {
+  R1_CHECK(y.rows == static_cast<int64_t>(slot.size()) && y.cols == out.cols);
+  const int64_t k = out.rows == 0 ? 0 : y.rows / out.rows;
+  const Combine c{const_cast<float*>(y.data),
+                  y.stride,
+                  slot.data(),
+                  weight,
+                  k,
+                  out.cols,
+                  add,
+                  out.data,
+                  out.stride};
+  split(out.rows, rows_per_task((k + 1) * out.cols), 1,
+        [&](int64_t begin, int64_t end) { kernels_.combine_rows(c, begin, end); });
+}
+
+void CpuOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                                   const float* weight, Tensor dy, float* dweight) {
+  R1_CHECK(y.rows == static_cast<int64_t>(slot.size()) && dy.rows == y.rows);
+  R1_CHECK(dout.cols == y.cols && dy.cols == y.cols);
+  const int64_t k = dout.rows == 0 ? 0 : y.rows / dout.rows;
+  const CombineBackward c{{const_cast<float*>(y.data), y.stride, slot.data(), weight, k, y.cols,
+                           false, const_cast<float*>(dout.data), dout.stride},
+                          dy.data,
+                          dy.stride,
+                          dweight};
+  split(dout.rows, rows_per_task(2 * (k + 1) * dout.cols), 1,
+        [&](int64_t begin, int64_t end) { kernels_.combine_rows_backward(c, begin, end); });
 }
 
 void CpuOps::log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,

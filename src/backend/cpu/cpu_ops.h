@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "backend/cpu/kernels.h"
 #include "backend/ops.h"
@@ -23,10 +24,15 @@ class CpuOps : public Ops {
   void pack_transposed(ConstTensor w, PackedWeight packed) override { pack_any(w, true, packed); }
   void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
               Tensor out) override;
+  void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                     bool add, Tensor out) override;
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
+  void matmuls(std::span<const Product> products) override;
+  void matmuls_backward_weight(std::span<const WeightGradient> gradients) override;
 
   void embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) override;
+  void embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) override;
   void embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) override;
   void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) override;
   void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) override;
@@ -35,16 +41,27 @@ class CpuOps : public Ops {
                 float* rstd) override;
   void rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w, int64_t groups,
                          const float* rstd, bool add, Tensor dx, float* dw) override;
-  void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+  void rope(Tensor x, int64_t head_dim, bool interleaved, std::span<const int32_t> positions,
             ConstTensor cos_sin) override {
-    rotate(x, head_dim, positions, cos_sin, 1.0f);
+    rotate(x, head_dim, interleaved, positions, cos_sin, 1.0f);
   }
-  void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                     ConstTensor cos_sin) override {
-    rotate(dx, head_dim, positions, cos_sin, -1.0f);
+  void rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                     std::span<const int32_t> positions, ConstTensor cos_sin) override {
+    rotate(dx, head_dim, interleaved, positions, cos_sin, -1.0f);
   }
+  void copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step, int64_t heads,
+                  int64_t width, bool add) override;
   void swiglu(ConstTensor gate_up, Tensor out) override;
   void swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) override;
+
+  void route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
+             float* weight) override;
+  void route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
+                      const Routing& routing, Tensor dlogits) override;
+  void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight, bool add,
+                    Tensor out) override;
+  void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                             const float* weight, Tensor dy, float* dweight) override;
 
   void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
   void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
@@ -68,9 +85,17 @@ class CpuOps : public Ops {
              std::span<float> m, std::span<float> v) override;
 
  private:
+  struct ProductPlan;
+  struct WeightPlan;
+  ProductPlan plan_product(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
+                           Tensor out, float* rounded);
+  static int64_t rounded_floats(ConstTensor x, const PackedWeight& w);
+  WeightPlan plan_weight(ConstTensor dout, ConstTensor x, Tensor dw);
+  template <class Plan>
+  void run_all(const std::vector<Plan>& plans);
   void pack_any(ConstTensor w, bool transpose, PackedWeight packed);
-  void rotate(Tensor x, int64_t head_dim, std::span<const int32_t> positions, ConstTensor cos_sin,
-              float sign);
+  void rotate(Tensor x, int64_t head_dim, bool interleaved, std::span<const int32_t> positions,
+              ConstTensor cos_sin, float sign);
   // Calls f(begin, end) for pieces of [0, count) of about `grain`, each a multiple of `unit`.
   template <class F>
   void split(int64_t count, int64_t grain, int64_t unit, F&& f);

@@ -9,16 +9,38 @@
 
 namespace r1::cpu {
 
+// How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
+enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
+
+// Rows of a product's input as whole numbers, for one block format: x[t, k] ~ scale[t, k / 32]
+// q[t, k]. What is needed of their sums is kept beside them.
+struct ByteRows {
+  int8_t* q;          // [T, K], in [-127, 127]
+  float* scale;       // [T, K / 32]
+  float* scaled_sum;  // [T, K / 32]: scale * the sum of q
+  int32_t* start;     // [T, K / group]: -(bias of the format's bytes) * the sum of q over a group
+  int64_t k, group;   // 16 or 32: elements of a weight that share a scale
+};
+
 struct Matmul {
-  const float* x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote
+  Format format;
+  const float*
+      x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote; null for block formats
   int64_t xs;
-  const void* w;  // packed panels
+  ByteRows bytes;  // for block formats: what byte_rows wrote
+  const uint8_t* w;
+  int64_t row_bytes;    // of rows
+  const float* scales;  // kF8: [N / 128, K / 128], both rounded up
   int64_t n, k;
   const float* bias;
   bool add;
   float* out;
   int64_t os;
 };
+
+constexpr int kScaleBlock = 128;  // rows and columns of a kF8 matrix that share a scale
+// Rows that one matmul call takes of a mapped weight.
+constexpr int kMappedRows = 192;
 
 struct MatmulWeight {
   const float* dout;  // [T, N]
@@ -57,23 +79,64 @@ struct RmsNormBackward {
   float* dw;
 };
 
-// One sequence and one KV head.
-struct Attention {
-  const float* q;  // row 0 of the sequence, first head of the group; [rows, heads * D]
-  int64_t qs;
-  const int32_t* pages;
-  int64_t position;  // of row 0
-  const float* k;    // page 0 of this KV head
-  const float* v;
-  int64_t page_stride;  // floats from one page of this head to the next
-  int64_t heads;        // query heads that read this KV head
-  int64_t dim;
+// Routing in ops.h.
+struct Route {
+  const float* logits;
+  int64_t ls, width;  // width: experts there are, at most kMaxExperts
+  const float* bias;  // may be null
+  bool sigmoid;
+  int64_t chosen, groups, groups_per_row;
+  bool group_pairs, normalize;
   float scale;
+  int32_t* expert;
+  float* weight;
+};
+
+struct RouteBackward {
+  Route forward;  // expert is read; weight is not
+  const float* dweight;
+  float* dlogits;
+  int64_t ds;
+};
+
+// Rows of y by their slots, `chosen` to a row of out.
+struct Combine {
+  float* y;
+  int64_t ys;
+  const int32_t* slot;
+  const float* weight;
+  int64_t chosen, width;
+  bool add;
   float* out;
   int64_t os;
-  float* lse;  // [rows, H] at the group's first head; may be null
+};
+
+struct CombineBackward {
+  Combine forward;  // y is read; out is dout, and read
+  float* dy;
+  int64_t dys;
+  float* dweight;
+};
+
+// One sequence, one KV head and query heads that read it.
+struct Attention {
+  const float* q;  // row 0 of the sequence, first head; [rows, heads * key_dim]
+  int64_t qs;
+  const int32_t* pages;
+  int64_t position;            // of row 0
+  const float* k;              // page 0 of this KV head
+  const float* v;              // null: a value is the first elements of its key
+  int64_t k_stride, v_stride;  // floats from one page of this head to the next
+  int64_t heads;
+  int64_t key_dim, value_dim;
+  float scale;
+  float* out;  // [rows, heads * value_dim]
+  int64_t os;
+  float* lse;  // [rows, H] at the first head; may be null
   int64_t ls;
 };
+
+constexpr int kAttentionQueries = 128;  // rows x heads of one call at most
 
 struct AttentionBackward {
   Attention forward;  // out and lse are read
@@ -82,12 +145,12 @@ struct AttentionBackward {
   float* dq;
   int64_t dqs;
   float* dk;
-  float* dv;
-  float* scratch;  // attention_backward_scratch(dim) floats
+  float* dv;       // null where forward.v is
+  float* scratch;  // attention_backward_scratch(key_dim, value_dim) floats
 };
 
-inline constexpr int64_t attention_backward_scratch(int64_t dim) {
-  return 2 * dim * kPageSize;
+inline constexpr int64_t attention_backward_scratch(int64_t key_dim, int64_t value_dim) {
+  return (key_dim + value_dim) * kPageSize;
 }
 
 struct LogSoftmax {
@@ -111,10 +174,10 @@ struct Kernels {
                     int64_t panel_begin, int64_t panel_end);
   void (*round_rows)(const float* x, int64_t xs, int64_t k, float* out, int64_t os,
                      int64_t row_begin, int64_t row_end);
-  void (*matmul_f32)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-                     int64_t panel_end);
-  void (*matmul_bf16)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-                      int64_t panel_end);
+  void (*byte_rows)(Format format, const float* x, int64_t xs, const ByteRows& out,
+                    int64_t row_begin, int64_t row_end);
+  void (*matmul)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                 int64_t panel_end);
   // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
   void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                         int64_t panel_end);
@@ -127,11 +190,18 @@ struct Kernels {
   void (*rms_norm)(const RmsNorm&, int64_t row_begin, int64_t row_end);
   void (*rms_norm_backward_dw)(const RmsNormBackward&, int64_t column_begin, int64_t column_end);
   void (*rms_norm_backward_dx)(const RmsNormBackward&, int64_t row_begin, int64_t row_end);
-  // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads.
-  void (*rope)(float* x, int64_t heads, int64_t dim, const float* cos_sin, float sign);
+  // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads, `step` apart.
+  void (*rope)(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
+               const float* cos_sin, float sign);
   void (*swiglu)(const float* gate_up, float* out, int64_t width);
   void (*swiglu_backward)(const float* dout, const float* gate_up, float* dgate_up, int64_t width);
 
+  void (*route)(const Route&, int64_t row_begin, int64_t row_end);
+  void (*route_backward)(const RouteBackward&, int64_t row_begin, int64_t row_end);
+  void (*combine_rows)(const Combine&, int64_t row_begin, int64_t row_end);
+  void (*combine_rows_backward)(const CombineBackward&, int64_t row_begin, int64_t row_end);
+
+  // At most kAttentionQueries queries.
   void (*attention)(const Attention&, int64_t row_begin, int64_t row_end);
   void (*attention_backward)(const AttentionBackward&, int64_t rows);
 
@@ -148,12 +218,14 @@ struct Kernels {
   // alone; returns the floating-point operations done. sink [64] keeps them alive.
   int64_t (*peak_f32)(int64_t rounds, float* sink);
   int64_t (*peak_bf16)(int64_t rounds, float* sink);
+  int64_t (*peak_int8)(int64_t rounds, float* sink);
 };
 
 // Null where this build or this processor lacks the instruction set.
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* avx512vnni_kernels();
 const Kernels* avx512bf16_kernels();
 const Kernels* neon_kernels();
 

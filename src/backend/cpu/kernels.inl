@@ -12,9 +12,13 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 
 #include "backend/cpu/math.inl"
 
+// What the kernels below stand on comes first.
 #include "backend/cpu/attention.inl"
 #include "backend/cpu/products.inl"
+#include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"
+
+#include "backend/cpu/experts.inl"
 
 namespace {
 
@@ -25,8 +29,8 @@ constexpr Kernels table(const char* isa) {
       .pack_f32 = pack_f32,
       .pack_bf16 = pack_bf16,
       .round_rows = round_rows,
-      .matmul_f32 = product<false>,
-      .matmul_bf16 = product<true>,
+      .byte_rows = byte_rows,
+      .matmul = matmul,
       .matmul_weight = matmul_weight,
       .column_sums = column_sums,
       .add = add_rows,
@@ -37,6 +41,10 @@ constexpr Kernels table(const char* isa) {
       .rope = rope,
       .swiglu = swiglu,
       .swiglu_backward = swiglu_backward,
+      .route = route,
+      .route_backward = route_backward,
+      .combine_rows = combine_rows,
+      .combine_rows_backward = combine_rows_backward,
       .attention = attention,
       .attention_backward = attention_backward,
       .log_softmax = log_softmax,
@@ -46,6 +54,7 @@ constexpr Kernels table(const char* isa) {
       .adamw = adamw,
       .peak_f32 = peak_f32,
       .peak_bf16 = peak_bf16,
+      .peak_int8 = peak_int8,
   };
 }
 

@@ -1,17 +1,19 @@
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
 #include "backend/cpu/simd_avx2.h"
 
 #define R1_BF16_DOT 0
 namespace {
-constexpr int kTileRows = 6, kTilePanels = 1, kWeightRows = 6;
+constexpr int kTileRows = 6, kTilePanels = 1, kWeightRows = 6, kByteTileRows = 2;
 }
 #include "backend/cpu/kernels.inl"
 
 namespace r1::cpu {
 const Kernels* avx2_kernels() {
   static constexpr Kernels kTable = table("avx2");
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kTable : nullptr;
+  const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                   __builtin_cpu_supports("f16c");
+  return has ? &kTable : nullptr;
 }
 }  // namespace r1::cpu
 

@@ -1,17 +1,18 @@
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
 
 #include "backend/cpu/simd_avx512.h"
 
 #define R1_BF16_DOT 1
 namespace {
-constexpr int kTileRows = 12, kTilePanels = 2, kWeightRows = 16;
+constexpr int kTileRows = 12, kTilePanels = 2, kWeightRows = 16, kByteTileRows = 6;
 }
 #include "backend/cpu/kernels.inl"
 
 namespace r1::cpu {
 const Kernels* avx512bf16_kernels() {
   static constexpr Kernels kTable = table("avx512bf16");
-  return __builtin_cpu_supports("avx512bf16") ? &kTable : nullptr;
+  const bool has = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  return has ? &kTable : nullptr;
 }
 }  // namespace r1::cpu
 

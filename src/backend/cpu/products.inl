@@ -76,131 +76,171 @@ void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, i
 }
 #endif
 
-// acc += x w over K for a tile of kRows rows and kPanels panels.
-template <int kRows, int kPanels>
-inline void multiply_f32(const float* x, int64_t xs, const void* weights, int64_t k,
-                         V16 (&acc)[kRows][kPanels]) {
-  const float* w = static_cast<const float*>(weights);
-  for (int64_t i = 0; i < k; ++i) {
-    V16 b[kPanels];
-#pragma GCC unroll 8
-    for (int p = 0; p < kPanels; ++p) b[p] = load(w + (p * k + i) * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const V16 a = set1(x[r * xs + i]);
-#pragma GCC unroll 8
-      for (int p = 0; p < kPanels; ++p) acc[r][p] = fma(a, b[p], acc[r][p]);
-    }
-  }
-}
+// A block of K of some panels in the layout that a tile reads, and where the tile's sums come from
+// and go to. Packed weights are one such block; mapped ones (products_mapped.inl) come in several, and the
+// sums wait in `partial` between them: the chain is the same.
+struct Block {
+  const char* w;        // of the first panel
+  int64_t panel_bytes;  // from one panel to the next
+  int64_t k, count;     // elements [k, k + count) of K
+  bool first, last;
+  float* partial;  // [rows, 16 panels of a tile], of the tile's first row
+};
 
-template <int kRows, int kPanels>
-inline void multiply_bf16(const float* x, int64_t xs, const void* weights, int64_t k,
-                          V16 (&acc)[kRows][kPanels]) {
-  const uint16_t* w = static_cast<const uint16_t*>(weights);
-  const int64_t pairs = div_up(k, 2);
-  for (int64_t i = 0; i < pairs; ++i) {
-#if R1_BF16_DOT
-    __m512bh b[kPanels];
-#pragma GCC unroll 8
-    for (int p = 0; p < kPanels; ++p) {
-      b[p] = (__m512bh)_mm512_loadu_si512(w + (p * pairs + i) * 2 * kLanes);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      int32_t pair;
-      memcpy(&pair, x + r * xs + i, sizeof pair);
-      const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 8
-      for (int p = 0; p < kPanels; ++p) acc[r][p].v = _mm512_dpbf16_ps(acc[r][p].v, a, b[p]);
-    }
-#else
-    V16 b[kPanels];
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
+// The layouts: what a tile's sums are made of. multiply() continues the chains `acc` of kRows rows
+// and kPanels panels over one block.
+
+struct FloatLayout {
+  static constexpr int kRows = kTileRows;
+
+  template <int kRows, int kPanels>
+  static void multiply(const Matmul& m, const Block& block, int64_t row,
+                       V16 (&acc)[kRows][kPanels]) {
+    const float* x = m.x + row * m.xs + block.k;
+    for (int64_t i = 0; i < block.count; ++i) {
+      V16 b[kPanels];
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
-        const uint16_t* pair = w + (p * pairs + i) * 2 * kLanes;
-        b[p] = half == 0 ? load_bf16_first(pair) : load_bf16_second(pair);
+        b[p] = load(reinterpret_cast<const float*>(block.w + p * block.panel_bytes) + i * kLanes);
       }
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const V16 a = set1(x[r * xs + 2 * i + half]);
+        const V16 a = set1(x[r * m.xs + i]);
 #pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) acc[r][p] = fma(a, b[p], acc[r][p]);
       }
     }
+  }
+};
+
+struct Bf16Layout {
+  static constexpr int kRows = kTileRows;
+
+  template <int kRows, int kPanels>
+  static void multiply(const Matmul& m, const Block& block, int64_t row,
+                       V16 (&acc)[kRows][kPanels]) {
+    const int64_t pairs = div_up(block.count, 2);
+#if R1_BF16_DOT
+    const float* x = m.x + row * m.xs + block.k / 2;
+    for (int64_t i = 0; i < pairs; ++i) {
+      __m512bh b[kPanels];
+#pragma GCC unroll 8
+      for (int p = 0; p < kPanels; ++p) {
+        b[p] = (__m512bh)_mm512_loadu_si512(block.w + p * block.panel_bytes + i * 4 * kLanes);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        int32_t pair;
+        memcpy(&pair, x + r * m.xs + i, sizeof pair);
+        const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 8
+        for (int p = 0; p < kPanels; ++p) acc[r][p].v = _mm512_dpbf16_ps(acc[r][p].v, a, b[p]);
+      }
+    }
+#else
+    const float* x = m.x + row * m.xs + block.k;
+    for (int64_t i = 0; i < pairs; ++i) {
+      V16 b[kPanels];
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 8
+        for (int p = 0; p < kPanels; ++p) {
+          const auto* pair =
+              reinterpret_cast<const uint16_t*>(block.w + p * block.panel_bytes + i * 4 * kLanes);
+          b[p] = half == 0 ? load_bf16_first(pair) : load_bf16_second(pair);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          const V16 a = set1(x[r * m.xs + 2 * i + half]);
+#pragma GCC unroll 8
+          for (int p = 0; p < kPanels; ++p) acc[r][p] = fma(a, b[p], acc[r][p]);
+        }
+      }
+    }
 #endif
+  }
+};
+
+// out = (add ? out : 0) + bias + acc, for one panel of one row.
+inline void finish(const Matmul& m, int64_t row, int64_t panel, V16 acc) {
+  const int64_t column = panel * kLanes;
+  const int64_t width = m.n - column < kLanes ? m.n - column : kLanes;
+  float* out = m.out + row * m.os + column;
+  if (width == kLanes) {
+    if (m.bias) acc = add(acc, load(m.bias + column));
+    if (m.add) acc = add(load(out), acc);
+    store(out, acc);
+  } else {
+    if (m.bias) acc = add(acc, load_n(m.bias + column, width));
+    if (m.add) acc = add(load_n(out, width), acc);
+    store_n(out, acc, width);
   }
 }
 
-template <bool kBf16, int kRows, int kPanels>
-void product_tile(const Matmul& m, int64_t row, int64_t panel) {
-  const int64_t panel_bytes = kLanes * (kBf16 ? div_up(m.k, 2) * 4 : m.k * 4);
-  const void* w = static_cast<const char*>(m.w) + panel * panel_bytes;
+template <class Layout, int kRows, int kPanels>
+void product_tile(const Matmul& m, const Block& block, int64_t row, int64_t panel) {
+  constexpr int kPartialStride = kTilePanels * kLanes;
   V16 acc[kRows][kPanels];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int p = 0; p < kPanels; ++p) acc[r][p] = set1(0.0f);
+    for (int p = 0; p < kPanels; ++p) {
+      acc[r][p] = block.first ? set1(0.0f) : load(block.partial + r * kPartialStride + p * kLanes);
+    }
   }
-  if constexpr (kBf16) {
-    multiply_bf16<kRows, kPanels>(m.x + row * m.xs, m.xs, w, m.k, acc);
-  } else {
-    multiply_f32<kRows, kPanels>(m.x + row * m.xs, m.xs, w, m.k, acc);
-  }
+  Layout::template multiply<kRows, kPanels>(m, block, row, acc);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      const int64_t column = (panel + p) * kLanes;
-      const int64_t width = m.n - column < kLanes ? m.n - column : kLanes;
-      float* out = m.out + (row + r) * m.os + column;
-      V16 y = acc[r][p];
-      if (width == kLanes) {
-        if (m.bias) y = add(y, load(m.bias + column));
-        if (m.add) y = add(load(out), y);
-        store(out, y);
+      if (block.last) {
+        finish(m, row + r, panel + p, acc[r][p]);
       } else {
-        if (m.bias) y = add(y, load_n(m.bias + column, width));
-        if (m.add) y = add(load_n(out, width), y);
-        store_n(out, y, width);
+        store(block.partial + r * kPartialStride + p * kLanes, acc[r][p]);
       }
     }
   }
 }
 
+// A packed weight: whole panels, K in one block.
+inline Block packed_block(const Matmul& m, int64_t panel) {
+  const int64_t bytes = kLanes * (m.format == Format::kPackedBf16 ? div_up(m.k, 2) * 4 : m.k * 4);
+  return {reinterpret_cast<const char*>(m.w) + panel * bytes, bytes, 0, m.k, true, true, nullptr};
+}
+
 // All panels for kRows rows, kPanels at a time and the rest one by one.
-template <bool kBf16, int kRows, int kPanels>
+template <class Layout, int kRows, int kPanels>
 void product_rows(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
   int64_t panel = panel_begin;
   for (; panel + kPanels <= panel_end; panel += kPanels) {
-    product_tile<kBf16, kRows, kPanels>(m, row, panel);
+    product_tile<Layout, kRows, kPanels>(m, packed_block(m, panel), row, panel);
   }
-  for (; panel < panel_end; ++panel) product_tile<kBf16, kRows, 1>(m, row, panel);
+  for (; panel < panel_end; ++panel) {
+    product_tile<Layout, kRows, 1>(m, packed_block(m, panel), row, panel);
+  }
 }
 
 // The rows left over after the full tiles, and decoding's few rows: fewer rows, more panels.
-template <bool kBf16>
+template <class Layout>
 void product_few(const Matmul& m, int64_t row, int64_t rows, int64_t panel_begin,
                  int64_t panel_end) {
   while (rows > 0) {
     int64_t done = 1;
     if constexpr (kTileRows > 8) {
       if (rows >= 8) {
-        product_rows<kBf16, 8, kTilePanels>(m, row, panel_begin, panel_end);
+        product_rows<Layout, 8, kTilePanels>(m, row, panel_begin, panel_end);
         done = 8;
       }
     }
     if (done == 1) {
       if (rows >= 4) {
-        product_rows<kBf16, 4, kTilePanels>(m, row, panel_begin, panel_end);
+        product_rows<Layout, 4, kTilePanels>(m, row, panel_begin, panel_end);
         done = 4;
       } else if (rows >= 2) {
-        product_rows<kBf16, 2, 2 * kTilePanels>(m, row, panel_begin, panel_end);
+        product_rows<Layout, 2, 2 * kTilePanels>(m, row, panel_begin, panel_end);
         done = 2;
       } else {
-        product_rows<kBf16, 1, 4 * kTilePanels>(m, row, panel_begin, panel_end);
+        product_rows<Layout, 1, 4 * kTilePanels>(m, row, panel_begin, panel_end);
       }
     }
     row += done;
@@ -208,20 +248,20 @@ void product_few(const Matmul& m, int64_t row, int64_t rows, int64_t panel_begin
   }
 }
 
-template <bool kBf16>
-void product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
-             int64_t panel_end) {
+template <class Layout>
+void packed_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                    int64_t panel_end) {
   // A few panels stay in the first-level cache while all rows pass over them.
   const int64_t full = row_begin + (row_end - row_begin) / kTileRows * kTileRows;
   if (full > row_begin) {
     for (int64_t panel = panel_begin; panel < panel_end; panel += kTilePanels) {
       const int64_t end = panel + kTilePanels < panel_end ? panel + kTilePanels : panel_end;
       for (int64_t row = row_begin; row < full; row += kTileRows) {
-        product_rows<kBf16, kTileRows, kTilePanels>(m, row, panel, end);
+        product_rows<Layout, kTileRows, kTilePanels>(m, row, panel, end);
       }
     }
   }
-  if (full < row_end) product_few<kBf16>(m, full, row_end - full, panel_begin, panel_end);
+  if (full < row_end) product_few<Layout>(m, full, row_end - full, panel_begin, panel_end);
 }
 
 // dw[n0 + r, 16 p ...] continues its chain over a block of rows. d is packed [rows][kRows], x
@@ -317,5 +357,19 @@ int64_t peak_bf16(int64_t rounds, float* sink) {
   return peak_f32(rounds, sink);
 }
 #endif
+
+int64_t peak_int8(int64_t rounds, float* sink) {
+  I16 acc[kPeakChains];
+#pragma GCC unroll 32
+  for (int i = 0; i < kPeakChains; ++i) acc[i] = load_int(sink + i);
+  const I16 w = load_int(sink);
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kPeakChains; ++i) acc[i] = dot4(acc[i], w, static_cast<int32_t>(round));
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < kPeakChains; ++i) store(sink, add(load(sink), to_float(acc[i])));
+  return rounds * kPeakChains * kLanes * 8;
+}
 
 }  // namespace

@@ -81,9 +81,23 @@ void rms_norm_backward_dx(const RmsNormBackward& a, int64_t row_begin, int64_t r
   }
 }
 
-void rope(float* x, int64_t heads, int64_t dim, const float* cos_sin, float sign) {
+// a' = a cos - b sin      b' = b cos + a sin, one pair: what the lanes below compute.
+inline void rotate_pair(float* a, float* b, float c, float s) {
+  const float x = *a, y = *b;
+  *a = __builtin_fmaf(x, c, -(y * s));
+  *b = __builtin_fmaf(y, c, x * s);
+}
+
+void rope(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
+          const float* cos_sin, float sign) {
   const int64_t half = dim / 2;
-  for (int64_t h = 0; h < heads; ++h, x += dim) {
+  for (int64_t h = 0; h < heads; ++h, x += step) {
+    if (interleaved) {
+      for (int64_t i = 0; i < half; ++i) {
+        rotate_pair(x + 2 * i, x + 2 * i + 1, cos_sin[i], cos_sin[half + i] * sign);
+      }
+      continue;
+    }
     for (int64_t i = 0; i < half; i += kLanes) {
       const int64_t n = half - i < kLanes ? half - i : kLanes;
       const V16 a = load_n(x + i, n), b = load_n(x + half + i, n);

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 namespace {
 
@@ -111,6 +112,122 @@ inline V16 load_bf16_second(const uint16_t* p) {
   const __m256i* q = reinterpret_cast<const __m256i*>(p);
   return {_mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(q), mask)),
           _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(q + 1), mask))};
+}
+
+// --- sixteen 32-bit integers, or sixteen times four bytes ---
+
+struct I16 {
+  __m256i a, b;
+};
+
+// What a stored byte exceeds the weight by: vpdpbusd wants its first operand unsigned.
+constexpr int kByteBias = 0;
+
+inline I16 load_int(const void* p) {
+  const __m256i* q = static_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
+}
+inline void store(void* p, I16 x) {
+  __m256i* q = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(q, x.a);
+  _mm256_storeu_si256(q + 1, x.b);
+}
+inline I16 set1_int(int32_t x) {
+  const __m256i v = _mm256_set1_epi32(x);
+  return {v, v};
+}
+inline I16 bit_and(I16 x, uint32_t mask) {
+  const __m256i m = _mm256_set1_epi32(static_cast<int>(mask));
+  return {_mm256_and_si256(x.a, m), _mm256_and_si256(x.b, m)};
+}
+inline I16 bit_or(I16 x, I16 y) {
+  return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)};
+}
+inline I16 shift_left(I16 x, int n) {
+  return {_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};
+}
+inline I16 shift_right(I16 x, int n) {
+  return {_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)};
+}
+// Copies the sign.
+inline I16 shift_right_signed(I16 x, int n) {
+  return {_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)};
+}
+inline I16 add_bytes(I16 x, I16 y) {
+  return {_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)};
+}
+// |w| <= 128 and |x| <= 127, so that pairs of products fit in the 16 bits of vpmaddubsw.
+inline __m256i dot4(__m256i sum, __m256i w, __m256i x) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+// sum + the dot product of each lane's four bytes with the four of x. x has no -128.
+inline I16 dot4(I16 sum, I16 w, int32_t x) {
+  const __m256i four = _mm256_set1_epi32(x);
+  return {dot4(sum.a, w.a, four), dot4(sum.b, w.b, four)};
+}
+inline V16 to_float(I16 x) {
+  return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
+}
+inline V16 as_floats(I16 x) {
+  return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)};
+}
+inline __m256 from_f16(__m256i x) {
+  x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+  return _mm256_cvtph_ps(
+      _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+}
+// The lower half of each lane as binary16.
+inline V16 from_f16(I16 x) {
+  return {from_f16(x.a), from_f16(x.b)};
+}
+// The nearest integers as bytes; they must be in [-127, 127].
+inline void store_bytes(int8_t* p, V16 x) {
+  const auto narrow = [](__m256 y) {
+    const __m256i n = _mm256_cvtps_epi32(y);
+    return _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+  };
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(narrow(x.a), narrow(x.b)));
+}
+// The binary16 at row(r) in lane r.
+template <class Row>
+inline V16 load_f16_column(const Row& row) {
+  const auto half = [&](int r) {
+    int16_t bits;
+    memcpy(&bits, row(r), sizeof bits);
+    return bits;
+  };
+  return {_mm256_cvtph_ps(_mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5),
+                                         half(6), half(7))),
+          _mm256_cvtph_ps(_mm_setr_epi16(half(8), half(9), half(10), half(11), half(12), half(13),
+                                         half(14), half(15)))};
+}
+inline __m256i two_rows(const uint8_t* a, const uint8_t* b) {
+  const auto load16 = [](const uint8_t* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  };
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(load16(a)), load16(b), 1);
+}
+template <class Row>
+inline void load_eight_columns(const Row& row, int first, __m256i (&out)[4]) {
+  const __m256i a = two_rows(row(first), row(first + 4));
+  const __m256i b = two_rows(row(first + 1), row(first + 5));
+  const __m256i c = two_rows(row(first + 2), row(first + 6));
+  const __m256i d = two_rows(row(first + 3), row(first + 7));
+  const __m256i ab = _mm256_unpacklo_epi32(a, b), ab2 = _mm256_unpackhi_epi32(a, b);
+  const __m256i cd = _mm256_unpacklo_epi32(c, d), cd2 = _mm256_unpackhi_epi32(c, d);
+  out[0] = _mm256_unpacklo_epi64(ab, cd);
+  out[1] = _mm256_unpackhi_epi64(ab, cd);
+  out[2] = _mm256_unpacklo_epi64(ab2, cd2);
+  out[3] = _mm256_unpackhi_epi64(ab2, cd2);
+}
+// Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
+template <class Row>
+inline void load_columns(const Row& row, I16 (&out)[4]) {
+  __m256i a[4], b[4];
+  load_eight_columns(row, 0, a);
+  load_eight_columns(row, 8, b);
+  for (int j = 0; j < 4; ++j) out[j] = {a[j], b[j]};
 }
 
 }  // namespace

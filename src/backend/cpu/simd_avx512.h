@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 namespace {
 
@@ -97,6 +98,110 @@ inline V16 load_bf16_first(const uint16_t* p) {
 inline V16 load_bf16_second(const uint16_t* p) {
   return {_mm512_castsi512_ps(
       _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+
+// --- sixteen 32-bit integers, or sixteen times four bytes ---
+
+struct I16 {
+  __m512i v;
+};
+
+inline I16 load_int(const void* p) {
+  return {_mm512_loadu_si512(p)};
+}
+inline void store(void* p, I16 x) {
+  _mm512_storeu_si512(p, x.v);
+}
+inline I16 set1_int(int32_t x) {
+  return {_mm512_set1_epi32(x)};
+}
+inline I16 bit_and(I16 x, uint32_t mask) {
+  return {_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(mask)))};
+}
+inline I16 bit_or(I16 x, I16 y) {
+  return {_mm512_or_si512(x.v, y.v)};
+}
+inline I16 shift_left(I16 x, int n) {
+  return {_mm512_slli_epi32(x.v, static_cast<unsigned>(n))};
+}
+inline I16 shift_right(I16 x, int n) {
+  return {_mm512_srli_epi32(x.v, static_cast<unsigned>(n))};
+}
+// Copies the sign.
+inline I16 shift_right_signed(I16 x, int n) {
+  return {_mm512_srai_epi32(x.v, static_cast<unsigned>(n))};
+}
+inline I16 add_bytes(I16 x, I16 y) {
+  return {_mm512_add_epi8(x.v, y.v)};
+}
+#if defined(__AVX512VNNI__)
+// What a stored byte exceeds the weight by: vpdpbusd wants its first operand unsigned.
+constexpr int kByteBias = 128;
+// sum + the dot product of each lane's four bytes with the four of x. x has no -128.
+inline I16 dot4(I16 sum, I16 w, int32_t x) {
+  return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_set1_epi32(x))};
+}
+#else
+constexpr int kByteBias = 0;
+// |w| <= 128 and |x| <= 127, so that pairs of products fit in the 16 bits of vpmaddubsw.
+inline I16 dot4(I16 sum, I16 w, int32_t x) {
+  const __m512i four = _mm512_set1_epi32(x);
+  const __m512i turned =
+      _mm512_mask_sub_epi8(four, _mm512_movepi8_mask(w.v), _mm512_setzero_si512(), four);
+  const __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(w.v), turned);
+  return {_mm512_add_epi32(sum.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))};
+}
+#endif
+inline V16 to_float(I16 x) {
+  return {_mm512_cvtepi32_ps(x.v)};
+}
+inline V16 as_floats(I16 x) {
+  return {_mm512_castsi512_ps(x.v)};
+}
+// The lower half of each lane as binary16.
+inline V16 from_f16(I16 x) {
+  return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.v))};
+}
+// The nearest integers as bytes; they must be in [-127, 127].
+inline void store_bytes(int8_t* p, V16 x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));
+}
+// The binary16 at row(r) in lane r.
+template <class Row>
+inline V16 load_f16_column(const Row& row) {
+  const auto half = [&](int r) {
+    int16_t bits;
+    memcpy(&bits, row(r), sizeof bits);
+    return bits;
+  };
+  const __m128i low =
+      _mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7));
+  const __m128i high =
+      _mm_setr_epi16(half(8), half(9), half(10), half(11), half(12), half(13), half(14), half(15));
+  return {_mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1))};
+}
+inline __m512i four_rows(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d) {
+  const auto load16 = [](const uint8_t* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  };
+  __m512i x = _mm512_castsi128_si512(load16(a));
+  x = _mm512_inserti32x4(x, load16(b), 1);
+  x = _mm512_inserti32x4(x, load16(c), 2);
+  return _mm512_inserti32x4(x, load16(d), 3);
+}
+// Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
+template <class Row>
+inline void load_columns(const Row& row, I16 (&out)[4]) {
+  const __m512i a = four_rows(row(0), row(4), row(8), row(12));
+  const __m512i b = four_rows(row(1), row(5), row(9), row(13));
+  const __m512i c = four_rows(row(2), row(6), row(10), row(14));
+  const __m512i d = four_rows(row(3), row(7), row(11), row(15));
+  const __m512i ab = _mm512_unpacklo_epi32(a, b), ab2 = _mm512_unpackhi_epi32(a, b);
+  const __m512i cd = _mm512_unpacklo_epi32(c, d), cd2 = _mm512_unpackhi_epi32(c, d);
+  out[0].v = _mm512_unpacklo_epi64(ab, cd);
+  out[1].v = _mm512_unpackhi_epi64(ab, cd);
+  out[2].v = _mm512_unpacklo_epi64(ab2, cd2);
+  out[3].v = _mm512_unpackhi_epi64(ab2, cd2);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <arm_neon.h>
 #include <stdint.h>
+#include <string.h>
 
 namespace {
 
@@ -107,6 +108,115 @@ inline V16 load_bf16_second(const uint16_t* p) {
         vandq_u32(vreinterpretq_u32_u16(vld1q_u16(p + 8 * i)), vdupq_n_u32(0xffff0000u)));
   }
   return r;
+}
+
+// --- sixteen 32-bit integers, or sixteen times four bytes ---
+
+struct I16 {
+  uint32x4_t v[4];
+};
+
+// What a stored byte exceeds the weight by: vpdpbusd wants its first operand unsigned.
+constexpr int kByteBias = 0;
+
+#define R1_LANES(expression)                         \
+  I16 r;                                             \
+  for (int i = 0; i < 4; ++i) r.v[i] = (expression); \
+  return r
+
+inline I16 load_int(const void* p) {
+  R1_LANES(vreinterpretq_u32_u8(vld1q_u8(static_cast<const uint8_t*>(p) + 16 * i)));
+}
+inline void store(void* p, I16 x) {
+  for (int i = 0; i < 4; ++i) {
+    vst1q_u8(static_cast<uint8_t*>(p) + 16 * i, vreinterpretq_u8_u32(x.v[i]));
+  }
+}
+inline I16 set1_int(int32_t x) {
+  R1_LANES(vdupq_n_u32(static_cast<uint32_t>(x)));
+}
+inline I16 bit_and(I16 x, uint32_t mask) {
+  R1_LANES(vandq_u32(x.v[i], vdupq_n_u32(mask)));
+}
+inline I16 bit_or(I16 x, I16 y) {
+  R1_LANES(vorrq_u32(x.v[i], y.v[i]));
+}
+inline I16 shift_left(I16 x, int n) {
+  R1_LANES(vshlq_u32(x.v[i], vdupq_n_s32(n)));
+}
+inline I16 shift_right(I16 x, int n) {
+  R1_LANES(vshlq_u32(x.v[i], vdupq_n_s32(-n)));
+}
+// Copies the sign.
+inline I16 shift_right_signed(I16 x, int n) {
+  R1_LANES(vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(x.v[i]), vdupq_n_s32(-n))));
+}
+inline I16 add_bytes(I16 x, I16 y) {
+  R1_LANES(
+      vreinterpretq_u32_u8(vaddq_u8(vreinterpretq_u8_u32(x.v[i]), vreinterpretq_u8_u32(y.v[i]))));
+}
+inline uint32x4_t dot4(uint32x4_t sum, int8x16_t w, int8x16_t x) {
+  const int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+  const int16x8_t high = vmull_high_s8(w, x);
+  const int32x4_t four = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+  return vaddq_u32(sum, vreinterpretq_u32_s32(four));
+}
+// sum + the dot product of each lane's four bytes with the four of x. x has no -128.
+inline I16 dot4(I16 sum, I16 w, int32_t x) {
+  const int8x16_t four = vreinterpretq_s8_s32(vdupq_n_s32(x));
+  R1_LANES(dot4(sum.v[i], vreinterpretq_s8_u32(w.v[i]), four));
+}
+#undef R1_LANES
+
+inline V16 to_float(I16 x) {
+  V16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vcvtq_f32_s32(vreinterpretq_s32_u32(x.v[i]));
+  return r;
+}
+inline V16 as_floats(I16 x) {
+  V16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vreinterpretq_f32_u32(x.v[i]);
+  return r;
+}
+// The lower half of each lane as binary16.
+inline V16 from_f16(I16 x) {
+  V16 r;
+  for (int i = 0; i < 4; ++i) {
+    r.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(x.v[i])));
+  }
+  return r;
+}
+// The nearest integers as bytes; they must be in [-127, 127].
+inline void store_bytes(int8_t* p, V16 x) {
+  const auto narrow = [](float32x4_t y) { return vqmovn_s32(vcvtnq_s32_f32(y)); };
+  const int16x8_t low = vcombine_s16(narrow(x.v[0]), narrow(x.v[1]));
+  const int16x8_t high = vcombine_s16(narrow(x.v[2]), narrow(x.v[3]));
+  vst1q_s8(p, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+}
+// The binary16 at row(r) in lane r.
+template <class Row>
+inline V16 load_f16_column(const Row& row) {
+  uint16_t bits[16];
+  for (int i = 0; i < 16; ++i) memcpy(bits + i, row(i), sizeof bits[i]);
+  V16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits + 4 * i)));
+  return r;
+}
+// Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
+template <class Row>
+inline void load_columns(const Row& row, I16 (&out)[4]) {
+  for (int i = 0; i < 4; ++i) {
+    const auto load16 = [&](int r) { return vreinterpretq_u64_u8(vld1q_u8(row(4 * i + r))); };
+    const auto zip = [](uint64x2_t a, uint64x2_t b) {
+      return vzipq_u32(vreinterpretq_u32_u64(a), vreinterpretq_u32_u64(b));
+    };
+    const uint32x4x2_t ab = zip(load16(0), load16(1)), cd = zip(load16(2), load16(3));
+    for (int half = 0; half < 2; ++half) {
+      out[2 * half].v[i] = vcombine_u32(vget_low_u32(ab.val[half]), vget_low_u32(cd.val[half]));
+      out[2 * half + 1].v[i] =
+          vcombine_u32(vget_high_u32(ab.val[half]), vget_high_u32(cd.val[half]));
+    }
+  }
 }
 
 }  // namespace

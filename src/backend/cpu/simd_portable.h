@@ -106,4 +106,114 @@ inline V16 load_bf16_second(const uint16_t* p) {
 }
 #undef R1_LANES
 
+// --- sixteen 32-bit integers, or sixteen times four bytes ---
+
+struct I16 {
+  uint32_t v[16];
+};
+
+// What a stored byte exceeds the weight by: vpdpbusd wants its first operand unsigned.
+constexpr int kByteBias = 0;
+
+#define R1_LANES(expression)                          \
+  I16 r;                                              \
+  for (int i = 0; i < 16; ++i) r.v[i] = (expression); \
+  return r
+
+inline I16 load_int(const void* p) {
+  I16 r;
+  memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+inline void store(void* p, I16 x) {
+  memcpy(p, x.v, sizeof x.v);
+}
+inline I16 set1_int(int32_t x) {
+  R1_LANES(static_cast<uint32_t>(x));
+}
+inline I16 bit_and(I16 x, uint32_t mask) {
+  R1_LANES(x.v[i] & mask);
+}
+inline I16 bit_or(I16 x, I16 y) {
+  R1_LANES(x.v[i] | y.v[i]);
+}
+inline I16 shift_left(I16 x, int n) {
+  R1_LANES(x.v[i] << n);
+}
+inline I16 shift_right(I16 x, int n) {
+  R1_LANES(x.v[i] >> n);
+}
+// Copies the sign.
+inline I16 shift_right_signed(I16 x, int n) {
+  R1_LANES(static_cast<uint32_t>(static_cast<int32_t>(x.v[i]) >> n));
+}
+// Byte by byte, without carries from one to the next.
+inline I16 add_bytes(I16 x, I16 y) {
+  R1_LANES(((x.v[i] & 0x7f7f7f7fu) + (y.v[i] & 0x7f7f7f7fu)) ^ ((x.v[i] ^ y.v[i]) & 0x80808080u));
+}
+inline uint32_t dot4(uint32_t sum, uint32_t w, uint32_t x) {
+  for (int b = 0; b < 32; b += 8) {
+    sum += static_cast<uint32_t>(static_cast<int8_t>(w >> b) * static_cast<int8_t>(x >> b));
+  }
+  return sum;
+}
+// sum + the dot product of each lane's four bytes with the four of x. x has no -128.
+inline I16 dot4(I16 sum, I16 w, int32_t x) {
+  R1_LANES(dot4(sum.v[i], w.v[i], static_cast<uint32_t>(x)));
+}
+#undef R1_LANES
+
+inline V16 to_float(I16 x) {
+  V16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(static_cast<int32_t>(x.v[i]));
+  return r;
+}
+inline V16 as_floats(I16 x) {
+  V16 r;
+  memcpy(r.v, x.v, sizeof r.v);
+  return r;
+}
+inline float from_f16(uint32_t bits) {
+  const uint32_t sign = (bits & 0x8000) << 16, exponent = bits >> 10 & 31, mantissa = bits & 0x3ff;
+  const float subnormal = static_cast<float>(mantissa) * 0x1p-24f;
+  uint32_t wide;
+  memcpy(&wide, &subnormal, sizeof wide);
+  if (exponent > 0) wide = (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
+  wide |= sign;
+  float r;
+  memcpy(&r, &wide, sizeof r);
+  return r;
+}
+// The lower half of each lane as binary16.
+inline V16 from_f16(I16 x) {
+  V16 r;
+  for (int i = 0; i < 16; ++i) r.v[i] = from_f16(x.v[i]);
+  return r;
+}
+// The nearest integers as bytes; they must be in [-127, 127].
+inline void store_bytes(int8_t* p, V16 x) {
+  for (int i = 0; i < 16; ++i)
+    p[i] = static_cast<int8_t>(static_cast<int32_t>(__builtin_rintf(x.v[i])));
+}
+// The binary16 at row(r) in lane r.
+template <class Row>
+inline V16 load_f16_column(const Row& row) {
+  V16 r;
+  for (int i = 0; i < 16; ++i) {
+    uint16_t bits;
+    memcpy(&bits, row(i), sizeof bits);
+    r.v[i] = from_f16(bits);
+  }
+  return r;
+}
+// Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
+template <class Row>
+inline void load_columns(const Row& row, I16 (&out)[4]) {
+  for (int r = 0; r < 16; ++r) {
+    uint32_t four[4];
+    memcpy(four, row(r), sizeof four);
+    for (int j = 0; j < 4; ++j) out[j].v[r] = four[j];
+  }
+}
+
 }  // namespace

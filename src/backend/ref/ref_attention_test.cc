@@ -13,9 +13,9 @@ using Matrix = BasicTensor<double>;
 using ConstMatrix = BasicTensor<const double>;
 using Doubles = std::vector<double>;
 
-constexpr int64_t kKvHeads = 2, kGroup = 2, kHeads = kKvHeads * kGroup, kDim = 3;
+constexpr int64_t kKvHeads = 2, kGroup = 2, kHeads = kKvHeads * kGroup, kDim = 3, kValueDim = 2;
 constexpr int64_t kPrompt = 18, kFirst = 2, kSecond = 3, kRows = kPrompt + kFirst + kSecond;
-constexpr int64_t kPages = 6, kPageFloats = kKvHeads * kDim * kPageSize;
+constexpr int64_t kPages = 6, kSlots = kPages * kPageSize;
 constexpr double kScale = 0.6;
 
 // The prompt fills page 3 and two slots of page 1; the completions branch off into pages 5 and 0.
@@ -33,22 +33,26 @@ struct SharedPrompt {
 };
 
 struct Pages {
-  Doubles k = Doubles(kPages * kPageFloats), v = k;
-  KvPages<double> view() { return {k.data(), v.data(), kKvHeads, kDim}; }
+  Doubles k = Doubles(kSlots * kKvHeads * kDim), v = Doubles(kSlots * kKvHeads * kValueDim);
+  bool latent = false;  // values are the first elements of the keys
+  KvPages<double> view() {
+    return {k.data(), latent ? nullptr : v.data(), kKvHeads, kDim, kValueDim};
+  }
 };
 
 struct Activations {
-  Doubles q, k, v, out = Doubles(kRows * kHeads * kDim), lse = Doubles(kRows * kHeads);
+  Doubles q, k, v, out = Doubles(kRows * kHeads * kValueDim), lse = Doubles(kRows * kHeads);
   Pages pages;
   ConstMatrix queries() const { return {q.data(), kRows, kHeads * kDim}; }
 };
 
 void forward(const SharedPrompt& batch, Activations& a) {
   kv_append<double>(ConstMatrix(a.k.data(), kRows, kKvHeads * kDim),
-                    ConstMatrix(a.v.data(), kRows, kKvHeads * kDim), batch.seqs, a.pages.view());
+                    ConstMatrix(a.v.data(), kRows, kKvHeads * kValueDim), batch.seqs,
+                    a.pages.view());
   kv_copy<double>(batch.copies, a.pages.view());
   attention<double>(a.queries(), batch.seqs, a.pages.view(), kScale,
-                    Matrix(a.out.data(), kRows, kHeads * kDim), a.lse.data());
+                    Matrix(a.out.data(), kRows, kHeads * kValueDim), a.lse.data());
 }
 
 Activations random_activations() {
@@ -56,33 +60,37 @@ Activations random_activations() {
   Activations a;
   a.q = random_doubles(rng, kRows * kHeads * kDim);
   a.k = random_doubles(rng, kRows * kKvHeads * kDim);
-  a.v = random_doubles(rng, kRows * kKvHeads * kDim);
+  a.v = random_doubles(rng, kRows * kKvHeads * kValueDim);
   return a;
 }
 
 TEST(RefAttention, Gradients) {
-  const SharedPrompt batch;
-  Activations a = random_activations();
-  Rng rng(8);
-  const Doubles dout = random_doubles(rng, kRows * kHeads * kDim);
-  const auto loss = [&] {
-    forward(batch, a);
-    return dot(a.out, dout);
-  };
-  loss();
-  Doubles dq(a.q.size()), dk(a.k.size()), dv(a.v.size());
-  Pages gradients;
-  attention_backward<double>(ConstMatrix(dout.data(), kRows, kHeads * kDim), a.queries(),
-                             ConstMatrix(a.out.data(), kRows, kHeads * kDim), a.lse.data(),
-                             batch.seqs, a.pages.view(), kScale,
-                             Matrix(dq.data(), kRows, kHeads * kDim), gradients.view());
-  kv_copy_backward<double>(batch.copies, gradients.view());
-  kv_append_backward<double>(gradients.view(), batch.seqs,
-                             Matrix(dk.data(), kRows, kKvHeads * kDim),
-                             Matrix(dv.data(), kRows, kKvHeads * kDim));
-  expect_gradient("dq", a.q, dq, loss);
-  expect_gradient("dk", a.k, dk, loss);
-  expect_gradient("dv", a.v, dv, loss);
+  for (const bool latent : {false, true}) {
+    const SharedPrompt batch;
+    Activations a = random_activations();
+    a.pages.latent = latent;
+    Rng rng(8);
+    const Doubles dout = random_doubles(rng, kRows * kHeads * kValueDim);
+    const auto loss = [&] {
+      forward(batch, a);
+      return dot(a.out, dout);
+    };
+    loss();
+    Doubles dq(a.q.size()), dk(a.k.size()), dv(a.v.size());
+    Pages gradients;
+    gradients.latent = latent;
+    attention_backward<double>(ConstMatrix(dout.data(), kRows, kHeads * kValueDim), a.queries(),
+                               ConstMatrix(a.out.data(), kRows, kHeads * kValueDim), a.lse.data(),
+                               batch.seqs, a.pages.view(), kScale,
+                               Matrix(dq.data(), kRows, kHeads * kDim), gradients.view());
+    kv_copy_backward<double>(batch.copies, gradients.view());
+    kv_append_backward<double>(gradients.view(), batch.seqs,
+                               Matrix(dk.data(), kRows, kKvHeads * kDim),
+                               Matrix(dv.data(), kRows, kKvHeads * kValueDim));
+    expect_gradient("dq", a.q, dq, loss);
+    expect_gradient("dk", a.k, dk, loss);
+    if (!latent) expect_gradient("dv", a.v, dv, loss);
+  }
 }
 
 // The second completion alone, with the prompt's rows in pages of its own, gives the same outputs.
@@ -96,14 +104,15 @@ TEST(RefAttention, SharedPagesMeanTheSameAsOwnPages) {
   };
   move_rows(own.q, kHeads * kDim);
   move_rows(own.k, kKvHeads * kDim);
-  move_rows(own.v, kKvHeads * kDim);
+  move_rows(own.v, kKvHeads * kValueDim);
   SharedPrompt alone;
   alone.copies.clear();
   alone.seqs = {{.count = kPrompt + kSecond, .pages = alone.second_pages.data()}};
   forward(alone, own);
-  for (int64_t i = 0; i < kSecond * kHeads * kDim; ++i) {
-    EXPECT_EQ(own.out[static_cast<size_t>(kPrompt * kHeads * kDim + i)],
-              shared.out[static_cast<size_t>((kPrompt + kFirst) * kHeads * kDim + i)]);
+  constexpr int64_t kWidth = kHeads * kValueDim;
+  for (int64_t i = 0; i < kSecond * kWidth; ++i) {
+    EXPECT_EQ(own.out[static_cast<size_t>(kPrompt * kWidth + i)],
+              shared.out[static_cast<size_t>((kPrompt + kFirst) * kWidth + i)]);
   }
 }
 
@@ -114,13 +123,13 @@ TEST(RefAttention, EqualScoresAverage) {
   std::fill(a.k.begin(), a.k.end(), 0.0);
   forward(batch, a);
   for (int64_t row = 0; row < kPrompt; ++row) {
-    double mean = 0;  // of KV head 1's element 2, which query heads 2 and 3 read
+    double mean = 0;  // of KV head 1's element 1, which query heads 2 and 3 read
     for (int64_t j = 0; j <= row; ++j) {
-      mean +=
-          a.v[static_cast<size_t>((j * kKvHeads + 1) * kDim + 2)] / static_cast<double>(row + 1);
+      mean += a.v[static_cast<size_t>((j * kKvHeads + 1) * kValueDim + 1)] /
+              static_cast<double>(row + 1);
     }
     for (int64_t h = 2; h < kHeads; ++h) {
-      EXPECT_NEAR(a.out[static_cast<size_t>((row * kHeads + h) * kDim + 2)], mean, 1e-13);
+      EXPECT_NEAR(a.out[static_cast<size_t>((row * kHeads + h) * kValueDim + 1)], mean, 1e-13);
       EXPECT_NEAR(a.lse[static_cast<size_t>(row * kHeads + h)],
                   std::log(static_cast<double>(row + 1)), 1e-13);
     }

@@ -160,23 +160,41 @@ void rms_norm_backward(BasicTensor<const Real> dout, BasicTensor<const Real> x,
   }
 }
 
-// Each pair (a, b) = (x[i], x[i + D/2]) of a head turns by its row's angle:
+// Each pair (a, b) of a head's last D elements turns by its row's angle:
 //   a' = a cos - sign b sin      b' = b cos + sign a sin
-// sign is +1, or -1 for the gradient: a rotation's transpose is the opposite rotation.
+// Pair i is (x[i], x[i + D/2]), or (x[2i], x[2i + 1]) where interleaved. sign is +1, or -1 for the
+// gradient: a rotation's transpose is the opposite rotation.
 template <class Real>
-void rope(BasicTensor<Real> x, int64_t head_dim, std::span<const int32_t> positions,
-          BasicTensor<const Real> cos_sin, double sign) {
-  const int64_t half = head_dim / 2;
+void rope(BasicTensor<Real> x, int64_t head_dim, bool interleaved,
+          std::span<const int32_t> positions, BasicTensor<const Real> cos_sin, double sign) {
+  const int64_t dim = cos_sin.cols, half = dim / 2;
+  const int64_t first = interleaved ? 2 : 1, second = interleaved ? 1 : half;
   for (int64_t t = 0; t < x.rows; ++t) {
     const Real* angle = cos_sin.row(positions[static_cast<size_t>(t)]);
     for (int64_t head = 0; head < x.cols; head += head_dim) {
-      Real* pair = x.row(t) + head;
+      Real* tail = x.row(t) + head + head_dim - dim;
       for (int64_t i = 0; i < half; ++i) {
-        const auto a = wide(pair[i]), b = wide(pair[half + i]);
+        Real* pair = tail + i * first;
+        const auto a = wide(pair[0]), b = wide(pair[second]);
         const auto cos = wide(angle[i]);
         const double sin = sign * wide(angle[half + i]);
-        pair[i] = static_cast<Real>(a * cos - b * sin);
-        pair[half + i] = static_cast<Real>(b * cos + a * sin);
+        pair[0] = static_cast<Real>(a * cos - b * sin);
+        pair[second] = static_cast<Real>(b * cos + a * sin);
+      }
+    }
+  }
+}
+
+// out[t, h * out_step + i] (+)= x[t, h * x_step + i]
+template <class Real>
+void copy_heads(BasicTensor<const Real> x, int64_t x_step, BasicTensor<Real> out, int64_t out_step,
+                int64_t heads, int64_t width, bool add) {
+  for (int64_t t = 0; t < out.rows; ++t) {
+    for (int64_t h = 0; h < heads; ++h) {
+      for (int64_t i = 0; i < width; ++i) {
+        Real& to = out.row(t)[h * out_step + i];
+        const Real from = x.row(t)[h * x_step + i];
+        to = add ? to + from : from;
       }
     }
   }

@@ -123,10 +123,9 @@ TEST_F(GradientTest, RmsNorm) {
 }
 
 TEST_F(GradientTest, Rope) {
-  constexpr int64_t kT = 3, kHeads = 2, kDim = 6, kCols = kHeads * kDim, kPositions = 9;
+  constexpr int64_t kT = 3, kHeads = 2, kDim = 6, kPositions = 9;
   const std::vector<int32_t> positions = {8, 0, 3};
-  Doubles x = random(kT * kCols), table(kPositions * kDim);
-  const Doubles dout = random(kT * kCols);
+  Doubles table(kPositions * kDim);
   for (int64_t p = 0; p < kPositions; ++p) {
     for (int64_t i = 0; i < kDim / 2; ++i) {
       const double angle = static_cast<double>(p) * std::pow(0.3, static_cast<double>(i));
@@ -135,14 +134,21 @@ TEST_F(GradientTest, Rope) {
     }
   }
   const ConstMatrix cos_sin(table.data(), kPositions, kDim);
-  const auto loss = [&] {
-    Doubles out = x;
-    rope<double>(Matrix(out.data(), kT, kCols), kDim, positions, cos_sin, +1);
-    return dot(out, dout);
-  };
-  Doubles dx = dout;
-  rope<double>(Matrix(dx.data(), kT, kCols), kDim, positions, cos_sin, -1);
-  expect_gradient("dx", x, dx, loss);
+  for (const int64_t head : {kDim, kDim + 3}) {  // the last kDim of a head
+    for (const bool interleaved : {false, true}) {
+      const int64_t cols = kHeads * head;
+      Doubles x = random(kT * cols);
+      const Doubles dout = random(kT * cols);
+      const auto loss = [&] {
+        Doubles out = x;
+        rope<double>(Matrix(out.data(), kT, cols), head, interleaved, positions, cos_sin, +1);
+        return dot(out, dout);
+      };
+      Doubles dx = dout;
+      rope<double>(Matrix(dx.data(), kT, cols), head, interleaved, positions, cos_sin, -1);
+      expect_gradient("dx", x, dx, loss);
+    }
+  }
 }
 
 TEST_F(GradientTest, Swiglu) {

@@ -1,10 +1,12 @@
 #include "backend/ref/ref_ops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "backend/ref/ref_attention.h"
+#include "backend/ref/ref_experts.h"
 #include "backend/ref/ref_math.h"
 #include "base/error.h"
 #include "tensor/dtype.h"
@@ -18,6 +20,19 @@ int64_t size_of(std::span<const int32_t> span) {
 
 float round_to_bf16(float x) {
   return bf16_to_f32(f32_to_bf16(x));
+}
+
+// x ~ scale q,  scale = max |x| / 127 over 32 elements,  q the nearest whole number, ties to even.
+void round_to_bytes(float* row, int64_t count) {
+  constexpr int64_t kGroup = 32;
+  for (int64_t begin = 0; begin < count; begin += kGroup) {
+    float top = 0;
+    for (int64_t i = begin; i < begin + kGroup; ++i) top = std::max(top, std::fabs(row[i]));
+    const bool tiny = top <= 1e-30f;
+    for (int64_t i = begin; i < begin + kGroup; ++i) {
+      row[i] = tiny ? 0.0f : top / 127.0f * std::nearbyint(row[i] * (127.0f / top));
+    }
+  }
 }
 
 // Where element (n, k) is among the elements of packed.data.
@@ -53,7 +68,7 @@ void pack_any(const PackedWeight& packed, const Weight& w) {
 }
 
 ref::KvPages<float> pages_of(const KvLayer& kv) {
-  return {kv.k, kv.v, kv.kv_heads, kv.head_dim};
+  return {kv.k, kv.latent ? nullptr : kv.v, kv.kv_heads, kv.key_dim, kv.value_dim};
 }
 
 }  // namespace
@@ -85,6 +100,38 @@ void RefOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, boo
       x, [&](int64_t n, int64_t k) { return packed_at(w, n, k); }, bias, add, out);
 }
 
+// The input is what its rounding leaves of it, the weights are their values.
+void RefOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                           bool add, Tensor out) {
+  int64_t column = 0;
+  for (const MappedWeight& w : parts) {
+    R1_CHECK(x.cols == w.k);
+    std::vector<float> rows(static_cast<size_t>(x.rows * x.cols)),
+        weights(static_cast<size_t>(w.n * w.k));
+    for (int64_t t = 0; t < x.rows; ++t) {
+      float* row = rows.data() + t * x.cols;
+      std::copy_n(x.row(t), x.cols, row);
+      if (w.dtype == DType::kBF16) std::transform(row, row + x.cols, row, round_to_bf16);
+      if (dtype_block(w.dtype) > 1) round_to_bytes(row, x.cols);
+    }
+    for (int64_t n = 0; n < w.n; ++n) dequantize_row(w, n, weights.data() + n * w.k);
+    ref::matmul<float>(
+        ConstTensor(rows.data(), x.rows, x.cols),
+        [&](int64_t n, int64_t k) { return weights[static_cast<size_t>(n * w.k + k)]; },
+        bias ? bias + column : nullptr, add, out.slice_cols(column, w.n));
+    column += w.n;
+  }
+  R1_CHECK(column == out.cols);
+}
+
+void RefOps::matmuls(std::span<const Product> products) {
+  for (const Product& p : products) matmul(p.x, *p.w, nullptr, false, p.out);
+}
+
+void RefOps::matmuls_backward_weight(std::span<const WeightGradient> gradients) {
+  for (const WeightGradient& g : gradients) matmul_backward_weight(g.dout, g.x, g.dw);
+}
+
 void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
   ref::matmul_backward_weight<float>(dout, x, dw);
@@ -96,6 +143,13 @@ void RefOps::matmul_backward_bias(ConstTensor dout, float* dbias) {
 
 void RefOps::embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) {
   gather_rows(table, ids, out);
+}
+
+void RefOps::embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) {
+  R1_CHECK(out.rows == size_of(ids) && out.cols == table.k);
+  for (int64_t t = 0; t < out.rows; ++t) {
+    dequantize_row(table, ids[static_cast<size_t>(t)], out.row(t));
+  }
 }
 
 void RefOps::embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) {
@@ -136,18 +190,24 @@ void RefOps::rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const 
   ref::rms_norm_backward<float>(dout, x, w, groups, rstd, add, dx, dw);
 }
 
-void RefOps::rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+void RefOps::rope(Tensor x, int64_t head_dim, bool interleaved, std::span<const int32_t> positions,
                   ConstTensor cos_sin) {
-  R1_CHECK(head_dim % 2 == 0 && x.cols % head_dim == 0 && cos_sin.cols == head_dim);
+  R1_CHECK(x.cols % head_dim == 0 && cos_sin.cols % 2 == 0 && cos_sin.cols <= head_dim);
   R1_CHECK(x.rows == size_of(positions));
-  ref::rope<float>(x, head_dim, positions, cos_sin, +1);
+  ref::rope<float>(x, head_dim, interleaved, positions, cos_sin, +1);
 }
 
-void RefOps::rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                           ConstTensor cos_sin) {
-  R1_CHECK(head_dim % 2 == 0 && dx.cols % head_dim == 0 && cos_sin.cols == head_dim);
+void RefOps::rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                           std::span<const int32_t> positions, ConstTensor cos_sin) {
+  R1_CHECK(dx.cols % head_dim == 0 && cos_sin.cols % 2 == 0 && cos_sin.cols <= head_dim);
   R1_CHECK(dx.rows == size_of(positions));
-  ref::rope<float>(dx, head_dim, positions, cos_sin, -1);
+  ref::rope<float>(dx, head_dim, interleaved, positions, cos_sin, -1);
+}
+
+void RefOps::copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step, int64_t heads,
+                        int64_t width, bool add) {
+  R1_CHECK(x.rows == out.rows);
+  ref::copy_heads<float>(x, x_step, out, out_step, heads, width, add);
 }
 
 void RefOps::swiglu(ConstTensor gate_up, Tensor out) {
@@ -161,13 +221,38 @@ void RefOps::swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate
   ref::swiglu_backward<float>(dout, gate_up, dgate_up);
 }
 
+void RefOps::route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
+                   float* weight) {
+  ref::route<float>(logits, bias, routing, expert, weight);
+}
+
+void RefOps::route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
+                            const Routing& routing, Tensor dlogits) {
+  R1_CHECK(dlogits.rows == logits.rows && dlogits.cols == logits.cols);
+  ref::route_backward<float>(dweight, logits, expert, routing, dlogits);
+}
+
+void RefOps::combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
+                          bool add, Tensor out) {
+  R1_CHECK(y.rows == size_of(slot) && y.cols == out.cols);
+  ref::combine_rows<float>(y, slot, weight, add, out);
+}
+
+void RefOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                                   const float* weight, Tensor dy, float* dweight) {
+  R1_CHECK(y.rows == size_of(slot) && dy.rows == y.rows && dout.cols == y.cols);
+  ref::combine_rows_backward<float>(dout, y, slot, weight, dy, dweight);
+}
+
 void RefOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
-  R1_CHECK(k.cols == kv.kv_heads * kv.head_dim && v.cols == k.cols);
+  R1_CHECK(k.cols == kv.kv_heads * kv.key_dim);
+  R1_CHECK(kv.latent || v.cols == kv.kv_heads * kv.value_dim);
   ref::kv_append<float>(k, v, seqs, pages_of(kv));
 }
 
 void RefOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
-  R1_CHECK(dk.cols == dkv.kv_heads * dkv.head_dim && dv.cols == dk.cols);
+  R1_CHECK(dk.cols == dkv.kv_heads * dkv.key_dim);
+  R1_CHECK(dkv.latent || dv.cols == dkv.kv_heads * dkv.value_dim);
   ref::kv_append_backward<float>(pages_of(dkv), seqs, dk, dv);
 }
 
@@ -181,15 +266,16 @@ void RefOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
 
 void RefOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                        Tensor out, float* lse) {
-  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0 && out.cols == q.cols);
+  R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
+  R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   ref::attention<float>(q, seqs, pages_of(kv), static_cast<double>(scale), out, lse);
 }
 
 void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
                                 std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
                                 KvLayer dkv) {
-  R1_CHECK(q.cols % (kv.head_dim * kv.kv_heads) == 0);
-  R1_CHECK(dout.cols == q.cols && out.cols == q.cols && dq.cols == q.cols);
+  R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0 && dq.cols == q.cols);
+  R1_CHECK(dout.cols == q.cols / kv.key_dim * kv.value_dim && out.cols == dout.cols);
   ref::attention_backward<float>(dout, q, out, lse, seqs, pages_of(kv), static_cast<double>(scale),
                                  dq, pages_of(dkv));
 }

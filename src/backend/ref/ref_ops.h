@@ -18,10 +18,15 @@ class RefOps : public Ops {
   void pack_transposed(ConstTensor w, PackedWeight packed) override;
   void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
               Tensor out) override;
+  void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                     bool add, Tensor out) override;
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
+  void matmuls(std::span<const Product> products) override;
+  void matmuls_backward_weight(std::span<const WeightGradient> gradients) override;
 
   void embed(std::span<const int32_t> ids, ConstTensor table, Tensor out) override;
+  void embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) override;
   void embed_backward(std::span<const int32_t> ids, ConstTensor dout, Tensor dtable) override;
   void gather_rows(ConstTensor x, std::span<const int32_t> rows, Tensor out) override;
   void gather_rows_backward(ConstTensor dout, std::span<const int32_t> rows, Tensor dx) override;
@@ -30,12 +35,23 @@ class RefOps : public Ops {
                 float* rstd) override;
   void rms_norm_backward(ConstTensor dout, ConstTensor x, std::span<const float> w, int64_t groups,
                          const float* rstd, bool add, Tensor dx, float* dw) override;
-  void rope(Tensor x, int64_t head_dim, std::span<const int32_t> positions,
+  void rope(Tensor x, int64_t head_dim, bool interleaved, std::span<const int32_t> positions,
             ConstTensor cos_sin) override;
-  void rope_backward(Tensor dx, int64_t head_dim, std::span<const int32_t> positions,
-                     ConstTensor cos_sin) override;
+  void rope_backward(Tensor dx, int64_t head_dim, bool interleaved,
+                     std::span<const int32_t> positions, ConstTensor cos_sin) override;
+  void copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_step, int64_t heads,
+                  int64_t width, bool add) override;
   void swiglu(ConstTensor gate_up, Tensor out) override;
   void swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate_up) override;
+
+  void route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
+             float* weight) override;
+  void route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
+                      const Routing& routing, Tensor dlogits) override;
+  void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight, bool add,
+                    Tensor out) override;
+  void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
+                             const float* weight, Tensor dy, float* dweight) override;
 
   void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
   void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,

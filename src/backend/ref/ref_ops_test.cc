@@ -75,10 +75,53 @@ TEST(RefOps, RopeTurnsHalvesOfAHead) {
   const std::vector<float> before = {1, 2, 3, 4, 1, 2, 3, 4};
   std::vector<float> x = before;
   RefOps ops;
-  ops.rope(Tensor(x.data(), 2, 4), 4, positions, ConstTensor(table, 2, 4));
+  ops.rope(Tensor(x.data(), 2, 4), 4, false, positions, ConstTensor(table, 2, 4));
   EXPECT_EQ(x, (std::vector<float>{-3, -4, 1, 2, 1, 2, 3, 4}));
-  ops.rope_backward(Tensor(x.data(), 2, 4), 4, positions, ConstTensor(table, 2, 4));
+  ops.rope_backward(Tensor(x.data(), 2, 4), 4, false, positions, ConstTensor(table, 2, 4));
   EXPECT_EQ(x, before);
+}
+
+// The last two elements of a head of three, as neighbours.
+TEST(RefOps, RopeTurnsInterleavedPairsOfATail) {
+  const float table[] = {1, 0, 0, 1};
+  const std::vector<int32_t> positions = {1};
+  std::vector<float> x = {9, 1, 2, 8, 3, 4};
+  RefOps().rope(Tensor(x.data(), 1, 6), 3, true, positions, ConstTensor(table, 2, 2));
+  EXPECT_EQ(x, (std::vector<float>{9, -2, 1, 8, -4, 3}));
+}
+
+// Groups {0, 1}, {2, 3}, {4, 5}. The best expert's group comes first by its best, not by its pair;
+// the bias moves the choice and not the weights.
+TEST(RefOps, RoutesWithinTheBestGroups) {
+  const float logits[] = {3, -5, 2, 2, 1, 2};
+  const auto chosen = [&](bool pairs, const std::vector<float>& bias) {
+    std::vector<int32_t> expert(2);
+    std::vector<float> weight(2);
+    RefOps().route(ConstTensor(logits, 1, 6), bias.empty() ? nullptr : bias.data(),
+                   {.sigmoid = true,
+                    .experts = 2,
+                    .groups = 3,
+                    .groups_per_row = 1,
+                    .group_pairs = pairs,
+                    .normalize = true,
+                    .scale = 3},
+                   expert.data(), weight.data());
+    EXPECT_FLOAT_EQ(weight[0] + weight[1], 3);
+    const auto s = [&](int32_t e) { return 1 / (1 + std::exp(-logits[e])); };
+    EXPECT_FLOAT_EQ(weight[0] / weight[1], s(expert[0]) / s(expert[1]));
+    return expert;
+  };
+  EXPECT_EQ(chosen(false, {}), (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(chosen(true, {}), (std::vector<int32_t>{2, 3}));
+  EXPECT_EQ(chosen(true, {0, 0, 0, 0, 1, 0}), (std::vector<int32_t>{4, 5}));
+}
+
+TEST(RefOps, EqualExpertsGoByTheirIndex) {
+  const float logits[] = {1, 2, 2, 1, 2};
+  std::vector<int32_t> expert(2);
+  std::vector<float> weight(2);
+  RefOps().route(ConstTensor(logits, 1, 5), nullptr, {.experts = 2}, expert.data(), weight.data());
+  EXPECT_EQ(expert, (std::vector<int32_t>{1, 2}));
 }
 
 TEST(RefOps, SwigluOfExtremeGates) {

@@ -1,0 +1,164 @@
+// Products and lookups with weights that stay in their file.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "backend/cpu/cpu_ops.h"
+#include "tensor/quant.h"
+
+namespace r1::cpu {
+namespace {
+
+Format format_of(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return Format::kF32;
+    case DType::kBF16:
+      return Format::kBf16;
+    case DType::kF16:
+      return Format::kF16;
+    case DType::kF8E4M3:
+      return Format::kF8;
+    case DType::kQ8_0:
+      return Format::kQ8_0;
+    case DType::kQ4_0:
+      return Format::kQ4_0;
+    case DType::kQ4_K:
+      return Format::kQ4_K;
+    case DType::kQ6_K:
+      return Format::kQ6_K;
+    default:
+      R1_CHECK(!"a type without products");
+  }
+  return Format::kF32;
+}
+
+// Elements that share a scale in a block format; 0 for plain types.
+int64_t group_of(DType dtype) {
+  if (dtype_block(dtype) == 1) return 0;
+  return dtype == DType::kQ6_K ? 16 : 32;
+}
+
+// A product's input in the forms that its parts read, in one piece of memory.
+struct Inputs {
+  bool bf16 = false;
+  float* rounded = nullptr;
+  int64_t rounded_stride = 0;
+  std::vector<std::pair<Format, ByteRows>> bytes;  // one a block format
+
+  const ByteRows* find(Format format) const {
+    for (const auto& [f, rows] : bytes) {
+      if (f == format) return &rows;
+    }
+    return nullptr;
+  }
+};
+
+// Calls place(bytes) for each array and returns the inputs that the parts need.
+Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, auto&& place) {
+  Inputs in;
+  for (const MappedWeight& w : parts) {
+    in.bf16 = in.bf16 || w.dtype == DType::kBF16;
+    const int64_t group = group_of(w.dtype);
+    if (group == 0 || in.find(format_of(w.dtype))) continue;
+    ByteRows b{.q = nullptr,
+               .scale = nullptr,
+               .scaled_sum = nullptr,
+               .start = nullptr,
+               .k = k,
+               .group = group};
+    b.q = reinterpret_cast<int8_t*>(place(rows * k));
+    b.scale = reinterpret_cast<float*>(place(rows * k / 32 * 4));
+    b.scaled_sum = reinterpret_cast<float*>(place(rows * k / 32 * 4));
+    b.start = reinterpret_cast<int32_t*>(place(rows * k / group * 4));
+    in.bytes.emplace_back(format_of(w.dtype), b);
+  }
+  if (in.bf16) {
+    in.rounded_stride = (k + 1) / 2 * 2;
+    in.rounded = reinterpret_cast<float*>(place(rows * in.rounded_stride * 4));
+  }
+  return in;
+}
+
+}  // namespace
+
+void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                           bool add, Tensor out) {
+  R1_CHECK(out.rows == x.rows);
+  const auto rounded_up = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  int64_t size = 0;
+  lay_out(x.rows, x.cols, parts, [&](int64_t bytes) -> std::byte* {
+    size += rounded_up(bytes);
+    return nullptr;
+  });
+  std::byte* next = reinterpret_cast<std::byte*>(scratch(size / 4));
+  const Inputs in = lay_out(x.rows, x.cols, parts, [&](int64_t bytes) {
+    return std::exchange(next, next + rounded_up(bytes));
+  });
+  split(x.rows, 1 + (1 << 17) / (1 + x.cols), 1, [&](int64_t begin, int64_t end) {
+    if (in.bf16) {
+      kernels_.round_rows(x.data, x.stride, x.cols, in.rounded, in.rounded_stride, begin, end);
+    }
+    for (const auto& [format, rows] : in.bytes) {
+      kernels_.byte_rows(format, x.data, x.stride, rows, begin, end);
+    }
+  });
+
+  // A few tasks a thread; a panel is expanded once for kMappedRows rows.
+  const int64_t row_step = std::min<int64_t>(std::max<int64_t>(1, x.rows), kMappedRows);
+  const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
+  int64_t all_panels = 0;
+  for (const MappedWeight& w : parts) all_panels += PackedWeight::panels(w.n);
+  const int64_t per_task = all_panels * row_blocks / (4 * pool_.threads());
+  const int64_t panel_step = std::clamp<int64_t>(per_task / 2 * 2, 2, 64);
+  struct Part {
+    Matmul product;
+    int64_t panels, blocks;
+  };
+  std::vector<Part> products;
+  int64_t column = 0, blocks = 0;
+  for (const MappedWeight& w : parts) {
+    R1_CHECK(x.cols == w.k && w.k % dtype_block(w.dtype) == 0);
+    R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
+    const ByteRows* bytes = in.find(format_of(w.dtype));
+    const bool bf16 = w.dtype == DType::kBF16;
+    const Matmul m{.format = format_of(w.dtype),
+                   .x = bf16 ? in.rounded : x.data,
+                   .xs = bf16 ? in.rounded_stride : x.stride,
+                   .bytes = bytes ? *bytes : ByteRows{},
+                   .w = reinterpret_cast<const uint8_t*>(w.data),
+                   .row_bytes = w.row_bytes(),
+                   .scales = w.scales,
+                   .n = w.n,
+                   .k = w.k,
+                   .bias = bias ? bias + column : nullptr,
+                   .add = add,
+                   .out = out.data + column,
+                   .os = out.stride};
+    const int64_t panels = PackedWeight::panels(w.n);
+    products.push_back({m, panels, (panels + panel_step - 1) / panel_step});
+    column += w.n;
+    blocks += products.back().blocks;
+  }
+  R1_CHECK(out.cols == column);
+  pool_.run(row_blocks * blocks, [&](int64_t i) {
+    const int64_t row = i / blocks * row_step;
+    int64_t block = i % blocks;
+    const Part* part = products.data();
+    for (; block >= part->blocks; ++part) block -= part->blocks;
+    kernels_.matmul(part->product, row, std::min(x.rows, row + row_step), block * panel_step,
+                    std::min(part->panels, (block + 1) * panel_step));
+  });
+}
+
+void CpuOps::embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) {
+  R1_CHECK(out.rows == static_cast<int64_t>(ids.size()) && out.cols == table.k);
+  split(out.rows, 1 + (1 << 14) / (1 + out.cols), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int32_t id = ids[static_cast<size_t>(t)];
+      dequantize_row(table, id, out.row(t));
+    }
+  });
+}
+
+}  // namespace r1::cpu

@@ -1,0 +1,590 @@
+// Products with weights in the rows of their file (MappedWeight), which are never copied as a whole.
+//
+// A format walks 16 rows from left to right, 16 bytes of each at a time (load_columns transposes
+// them), and hands what it finds to a sink, 16 lanes at a time. For few rows of x the sink is the
+// chains of multiply-adds themselves (Chain); for many it is a block of K in the layout of the
+// register tiles (Panel), small enough for the first-level cache, over which all rows then pass.
+//
+// Block formats multiply whole numbers: sums of products of bytes are exact, so only the chain of
+// multiply-adds over groups remains to be kept in order:
+//   acc = fma(float(sum q w), weight scale * row scale, acc)     group by group
+//   acc = fma(-minimum, row scale * sum q, acc)                  after each group that has minima
+
+namespace {
+
+constexpr int kBytesGroup = 32;  // elements of a row of x that share a scale
+
+// What a stored byte exceeds the weight by: the formats keep it unsigned, and so does Q8_0 where
+// the instruction set wants it.
+constexpr int byte_bias(Format format) {
+  switch (format) {
+    case Format::kQ8_0: return kByteBias;
+    case Format::kQ4_0: return 8;
+    case Format::kQ6_K: return 32;
+    default: return 0;
+  }
+}
+
+// Rows of x to bytes: scale = max |x| / 127 over 32 elements, q = x * (127 / max |x|), to nearest,
+// ties to even. Below 1e-30 everything is zero: the factor would overflow.
+void byte_rows(Format format, const float* x, int64_t xs, const ByteRows& out, int64_t row_begin,
+               int64_t row_end) {
+  const int64_t blocks = out.k / kBytesGroup, groups = kBytesGroup / out.group;
+  const int bias = byte_bias(format);
+  for (int64_t t = row_begin; t < row_end; ++t) {
+    for (int64_t b = 0; b < blocks; ++b) {
+      const V16 first = load(x + t * xs + b * kBytesGroup);
+      const V16 second = load(x + t * xs + b * kBytesGroup + kLanes), zero = set1(0.0f);
+      const float top = max_lane(max(max(first, sub(zero, first)), max(second, sub(zero, second))));
+      const V16 factor = set1(top > 1e-30f ? 127.0f / top : 0.0f);
+      const V16 q1 = round(mul(first, factor)), q2 = round(mul(second, factor));
+      int8_t* q = out.q + t * out.k + b * kBytesGroup;
+      store_bytes(q, q1);
+      store_bytes(q + kLanes, q2);
+      // Whole numbers: exact.
+      const int32_t sum1 = static_cast<int32_t>(sum(q1)), sum2 = static_cast<int32_t>(sum(q2));
+      const int64_t at = t * blocks + b;
+      out.scale[at] = top > 1e-30f ? top / 127.0f : 0.0f;
+      out.scaled_sum[at] = out.scale[at] * static_cast<float>(sum1 + sum2);
+      int32_t* start = out.start + at * groups;
+      start[0] = -bias * (groups == 1 ? sum1 + sum2 : sum1);
+      if (groups == 2) start[1] = -bias * sum2;
+    }
+  }
+}
+
+// Sixteen rows of a weight. A last panel that is not full repeats its last row: its columns are
+// computed and not stored. What is read a panel (or a pair) later lies `ahead` of the rows; the lines
+// there, which follow each other, are fetched while the rows are read, in equal steps.
+template <bool kFull>
+struct Rows {
+  const uint8_t* w;
+  int64_t stride, last, ahead;
+
+  struct Column {
+    const uint8_t* p;
+    int64_t stride, last;
+    const uint8_t* operator()(int r) const { return p + (kFull || r < last ? r : last) * stride; }
+  };
+  // The rows from byte `offset` on, of which `bytes` will be read.
+  Column at(int64_t offset, int64_t bytes) const {
+    const uint8_t* next = w + ahead + kLanes * offset;
+    for (int64_t i = 0; i < kLanes * bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+    return {w + offset, stride, last};
+  }
+};
+
+// sink(i, columns) for each 16 bytes of [begin, begin + bytes) of the rows; what lies beyond counts
+// as zeros and is not touched: the file may end there.
+template <class Row, class Sink>
+inline void each_piece(const Row& row, int64_t begin, int64_t bytes, const Sink& sink) {
+  I16 columns[4];
+  int64_t i = 0;
+  for (; 16 * i + 16 <= bytes; ++i) {
+    load_columns(row.at(begin + 16 * i, 16), columns);
+    sink(i, columns);
+  }
+  const int64_t left = bytes - 16 * i;
+  if (left == 0) return;
+  uint8_t rest[16][16] = {};
+  const auto column = row.at(begin + 16 * i, left);
+  for (int r = 0; r < 16; ++r) memcpy(rest[r], column(r), static_cast<size_t>(left));
+  load_columns([&](int r) { return rest[r]; }, columns);
+  sink(i, columns);
+}
+
+// --- sinks ---
+//
+// put(k, w)      element k of K (counted from the walk's first), 16 columns
+// put_pairs      elements k and k + 1 as bf16
+// put_bytes      elements k, ..., k + 15 of 16 columns: four times four bytes
+// scale, minus   of group g
+
+struct FloatPanel {
+  static constexpr int kBlock = 128;  // elements of K
+  using Layout = FloatLayout;
+  alignas(64) float w[kBlock * kLanes];  // [K][16]
+
+  void put(int64_t k, V16 x) { store(w + k * kLanes, x); }
+};
+
+template <int kRows>
+struct FloatChain {
+  static constexpr int64_t kBlock = INT64_MAX / 2;
+  const float* x;
+  int64_t xs;
+  V16 acc[kRows];
+
+  FloatChain(const Matmul& m, int64_t row) : x(m.x + row * m.xs), xs(m.xs) {
+    for (V16& a : acc) a = set1(0.0f);
+  }
+  void begin(int64_t) {}
+  void put(int64_t k, V16 w) {
+    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(x[r * xs + k]), w, acc[r]);
+  }
+  void end(int64_t) {}
+};
+
+struct Bf16Panel {
+  static constexpr int kBlock = 256;
+  using Layout = Bf16Layout;
+  alignas(64) uint16_t w[kBlock * kLanes];  // [K / 2][16][2]
+
+  void put_pairs(int64_t k, I16 pairs) { store(w + k * kLanes, pairs); }
+};
+
+template <int kRows>
+struct Bf16Chain : FloatChain<kRows> {
+  using FloatChain<kRows>::FloatChain;
+
+  void put_pairs(int64_t k, I16 pairs) {
+#if R1_BF16_DOT
+    for (int r = 0; r < kRows; ++r) {
+      int32_t two;
+      memcpy(&two, this->x + r * this->xs + k / 2, sizeof two);
+      this->acc[r].v = _mm512_dpbf16_ps(this->acc[r].v, (__m512bh)_mm512_set1_epi32(two),
+                                        (__m512bh)pairs.v);
+    }
+#else
+    this->put(k, as_floats(shift_left(pairs, 16)));
+    this->put(k + 1, as_floats(bit_and(pairs, 0xffff0000u)));
+#endif
+  }
+};
+
+template <int kGroup, bool kMinima>
+struct ByteLayout;
+
+template <int kGroupSize, bool kHasMinima>
+struct BytePanel {
+  static constexpr int kBlock = 512, kGroup = kGroupSize;
+  static constexpr bool kMinima = kHasMinima;
+  using Layout = ByteLayout<kGroup, kMinima>;
+  alignas(64) uint8_t w[kBlock * kLanes];                         // [K / 4][16][4]
+  alignas(64) float scales[kBlock / kGroup * kLanes];             // [K / group][16]
+  alignas(64) float minima[kMinima ? kBlock / kGroup * kLanes : 1];  // likewise, negated
+
+  void put_bytes(int64_t k, const I16 (&four)[4]) {
+    for (int j = 0; j < 4; ++j) store(w + (k + 4 * j) * kLanes, four[j]);
+  }
+  void scale(int64_t g, V16 x) { store(scales + g * kLanes, x); }
+  void minus(int64_t g, V16 x) { store(minima + g * kLanes, x); }
+};
+
+template <int kGroup, bool kMinima, int kRows>
+struct ByteChain {
+  static constexpr int64_t kBlock = 256;
+  const ByteRows& x;
+  int64_t row;
+  V16 acc[kRows];
+  const int8_t* q;
+  I16 sums[kBlock / kGroup][kRows];
+  V16 scales[kBlock / kGroup], minima[kMinima ? kBlock / kGroup : 1];
+
+  ByteChain(const Matmul& m, int64_t first) : x(m.bytes), row(first) {
+    for (V16& a : acc) a = set1(0.0f);
+  }
+  void begin(int64_t k) {
+    q = x.q + row * x.k + k;
+    const int64_t left = (x.k - k) / kGroup, groups = left < kBlock / kGroup ? left : kBlock / kGroup;
+    for (int64_t g = 0; g < groups; ++g) {
+      for (int r = 0; r < kRows; ++r) {
+        sums[g][r] = set1_int(x.start[((row + r) * x.k + k) / kGroup + g]);
+      }
+    }
+  }
+  void put_bytes(int64_t k, const I16 (&four)[4]) {
+    for (int r = 0; r < kRows; ++r) {
+      I16 sum = sums[k / kGroup][r];
+      for (int j = 0; j < 4; ++j) {
+        int32_t bytes;
+        memcpy(&bytes, q + r * x.k + k + 4 * j, sizeof bytes);
+        sum = dot4(sum, four[j], bytes);
+      }
+      sums[k / kGroup][r] = sum;
+    }
+  }
+  void scale(int64_t g, V16 s) { scales[g] = s; }
+  void minus(int64_t g, V16 s) { minima[g] = s; }
+  void end(int64_t k) {
+    const int64_t left = (x.k - k) / kGroup, groups = left < kBlock / kGroup ? left : kBlock / kGroup;
+    for (int r = 0; r < kRows; ++r) {
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t at = ((row + r) * x.k + k + g * kGroup) / kBytesGroup;
+        acc[r] = fma(to_float(sums[g][r]), mul(scales[g], set1(x.scale[at])), acc[r]);
+        if constexpr (kMinima) acc[r] = fma(minima[g], set1(x.scaled_sum[at]), acc[r]);
+      }
+    }
+  }
+};
+
+template <int kGroup, bool kMinima>
+struct ByteLayout {
+  static constexpr int kRows = kByteTileRows;
+
+  template <int kRows, int kPanels>
+  static void multiply(const Matmul& m, const Block& block, int64_t row,
+                       V16 (&acc)[kRows][kPanels]) {
+    const ByteRows& x = m.bytes;
+    const auto* panels = reinterpret_cast<const BytePanel<kGroup, kMinima>*>(block.w);
+    const int8_t* q = x.q + row * x.k + block.k;
+    const int64_t scales = x.k / kBytesGroup, starts = x.k / kGroup;
+    for (int64_t g = 0; g < block.count / kGroup; ++g) {
+      I16 sum[kRows][kPanels];
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const I16 start = set1_int(x.start[(row + r) * starts + block.k / kGroup + g]);
+#pragma GCC unroll 8
+        for (int p = 0; p < kPanels; ++p) sum[r][p] = start;
+      }
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kGroup; i += 4) {
+        I16 b[kPanels];
+#pragma GCC unroll 8
+        for (int p = 0; p < kPanels; ++p) b[p] = load_int(panels[p].w + (g * kGroup + i) * kLanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          int32_t four;
+          memcpy(&four, q + r * x.k + g * kGroup + i, sizeof four);
+#pragma GCC unroll 8
+          for (int p = 0; p < kPanels; ++p) sum[r][p] = dot4(sum[r][p], b[p], four);
+        }
+      }
+      const int64_t at = (block.k + g * kGroup) / kBytesGroup;
+#pragma GCC unroll 8
+      for (int p = 0; p < kPanels; ++p) {
+        const V16 scale = load(panels[p].scales + g * kLanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          const V16 both = mul(scale, set1(x.scale[(row + r) * scales + at]));
+          acc[r][p] = fma(to_float(sum[r][p]), both, acc[r][p]);
+          if constexpr (kMinima) {
+            acc[r][p] = fma(load(panels[p].minima + g * kLanes),
+                            set1(x.scaled_sum[(row + r) * scales + at]), acc[r][p]);
+          }
+        }
+      }
+    }
+  }
+};
+
+// --- formats ---
+
+struct F32Rows {
+  using Panel = FloatPanel;
+  template <int kRows>
+  using Chain = FloatChain<kRows>;
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    each_piece(row, 4 * k, 4 * count, [&](int64_t i, const I16(&c)[4]) {
+      for (int j = 0; j < 4; ++j) {
+        if (4 * i + j < count) sink.put(4 * i + j, as_floats(c[j]));
+      }
+    });
+  }
+};
+
+struct F16Rows {
+  using Panel = FloatPanel;
+  template <int kRows>
+  using Chain = FloatChain<kRows>;
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    each_piece(row, 2 * k, 2 * count, [&](int64_t i, const I16(&c)[4]) {
+      for (int j = 0; j < 8; ++j) {
+        if (8 * i + j < count) sink.put(8 * i + j, from_f16(shift_right(c[j / 2], j % 2 * 16)));
+      }
+    });
+  }
+};
+
+// The exponent of E4M3 has a bias of 7, that of a float 127: what is moved into a float's place is
+// 2^-120 of the value. All ones is NaN.
+inline V16 from_f8(I16 x, V16 scale) {
+  const V16 magnitude = mul(as_floats(shift_left(bit_and(x, 0x7f), 20)), set1(0x1p120f));
+  const V16 value = select_less(set1(479.0f), magnitude, set1(__builtin_nanf("")), magnitude);
+  const V16 sign = to_float(bit_and(x, 0x80));
+  return mul(select_less(set1(0.0f), sign, sub(set1(0.0f), value), value), scale);
+}
+
+struct F8Rows {
+  using Panel = FloatPanel;
+  // A scale holds for kScaleBlock elements: a walk must not be longer.
+  template <int kRows>
+  struct Chain : FloatChain<kRows> {
+    static constexpr int64_t kBlock = kScaleBlock;
+    using FloatChain<kRows>::FloatChain;
+    void end(int64_t) { this->x += kBlock; }
+  };
+
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul& m, int64_t panel, int64_t k, int64_t count,
+                   Sink& sink) {
+    static_assert(Panel::kBlock <= kScaleBlock);
+    const V16 scale = set1(m.scales[panel * kLanes / kScaleBlock * div_up(m.k, kScaleBlock) +
+                                    k / kScaleBlock]);
+    each_piece(row, k, count, [&](int64_t i, const I16(&c)[4]) {
+      for (int j = 0; j < 16; ++j) {
+        if (16 * i + j < count) {
+          sink.put(16 * i + j, from_f8(shift_right(c[j / 4], j % 4 * 8), scale));
+        }
+      }
+    });
+  }
+};
+
+struct Bf16Rows {
+  using Panel = Bf16Panel;
+  template <int kRows>
+  using Chain = Bf16Chain<kRows>;
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    each_piece(row, 2 * k, 2 * count, [&](int64_t i, const I16(&c)[4]) {
+      for (int j = 0; j < 4; ++j) {
+        if (8 * i + 2 * j < count) sink.put_pairs(8 * i + 2 * j, c[j]);
+      }
+    });
+  }
+};
+
+// The block formats are described in tensor/quant.h.
+
+constexpr uint32_t kNibbles = 0x0f0f0f0f;
+
+inline void low_nibbles(const I16 (&c)[4], I16 (&out)[4]) {
+  for (int j = 0; j < 4; ++j) out[j] = bit_and(c[j], kNibbles);
+}
+inline void high_nibbles(const I16 (&c)[4], I16 (&out)[4]) {
+  for (int j = 0; j < 4; ++j) out[j] = bit_and(shift_right(c[j], 4), kNibbles);
+}
+
+struct Q8_0Rows {
+  using Panel = BytePanel<32, false>;
+  template <int kRows>
+  using Chain = ByteChain<32, false, kRows>;
+  static constexpr int64_t bytes(int64_t k) { return k / 32 * 34; }
+
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    const I16 bias = set1_int(static_cast<int32_t>(0x01010101u * kByteBias));
+    for (int64_t e = 0; e < count; e += 32) {
+      sink.scale(e / 32, load_f16_column(row.at(bytes(k + e), 2)));
+      each_piece(row, bytes(k + e) + 2, 32, [&](int64_t i, const I16(&c)[4]) {
+        I16 q[4];
+        for (int j = 0; j < 4; ++j) q[j] = kByteBias == 0 ? c[j] : add_bytes(c[j], bias);
+        sink.put_bytes(e + 16 * i, q);
+      });
+    }
+  }
+};
+
+struct Q4_0Rows {
+  using Panel = BytePanel<32, false>;
+  template <int kRows>
+  using Chain = ByteChain<32, false, kRows>;
+  static constexpr int64_t bytes(int64_t k) { return k / 32 * 18; }
+
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    for (int64_t e = 0; e < count; e += 32) {
+      sink.scale(e / 32, load_f16_column(row.at(bytes(k + e), 2)));
+      each_piece(row, bytes(k + e) + 2, 16, [&](int64_t, const I16(&c)[4]) {
+        I16 q[4];
+        low_nibbles(c, q);
+        sink.put_bytes(e, q);
+        high_nibbles(c, q);
+        sink.put_bytes(e + 16, q);
+      });
+    }
+  }
+};
+
+struct Q4_KRows {
+  using Panel = BytePanel<32, true>;
+  template <int kRows>
+  using Chain = ByteChain<32, true, kRows>;
+  static constexpr int64_t bytes(int64_t k) { return k / 256 * 144; }
+
+  // Scale and minimum of the j-th 32 elements, from a block's first 16 bytes: d, dmin, 12 packed.
+  static I16 scale_of(const I16 (&head)[4], int j) {
+    if (j < 4) return bit_and(shift_right(head[1], 8 * j), 63);
+    const int at = 8 * (j - 4);
+    return bit_or(bit_and(shift_right(head[3], at), 15),
+                  shift_left(bit_and(shift_right(head[1], at + 6), 3), 4));
+  }
+  static I16 minimum_of(const I16 (&head)[4], int j) {
+    if (j < 4) return bit_and(shift_right(head[2], 8 * j), 63);
+    const int at = 8 * (j - 4);
+    return bit_or(bit_and(shift_right(head[3], at + 4), 15),
+                  shift_left(bit_and(shift_right(head[2], at + 6), 3), 4));
+  }
+
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    for (int64_t e = 0; e < count; e += 256) {
+      const int64_t at = bytes(k + e);
+      I16 head[4];
+      load_columns(row.at(at, 16), head);
+      const V16 d = from_f16(head[0]);
+      const V16 minus = sub(set1(0.0f), from_f16(shift_right(head[0], 16)));
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        sink.scale(e / 32 + j, mul(d, to_float(scale_of(head, j))));
+        sink.minus(e / 32 + j, mul(minus, to_float(minimum_of(head, j))));
+      }
+      each_piece(row, at + 16, 128, [&](int64_t i, const I16(&c)[4]) {
+        const int64_t first = e + i / 2 * 64 + i % 2 * 16;
+        I16 q[4];
+        low_nibbles(c, q);
+        sink.put_bytes(first, q);
+        high_nibbles(c, q);
+        sink.put_bytes(first + 32, q);
+      });
+    }
+  }
+};
+
+struct Q6_KRows {
+  using Panel = BytePanel<16, false>;
+  template <int kRows>
+  using Chain = ByteChain<16, false, kRows>;
+  static constexpr int64_t bytes(int64_t k) { return k / 256 * 210; }
+
+  template <class Row, class Sink>
+  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+    for (int64_t e = 0; e < count; e += 256) {
+      const int64_t at = bytes(k + e);
+      const V16 d = load_f16_column(row.at(at + 208, 2));
+      I16 s[4];
+      load_columns(row.at(at + 192, 16), s);
+      for (int j = 0; j < 16; ++j) {
+        const I16 scale = shift_right_signed(shift_left(s[j / 4], 24 - 8 * (j % 4)), 24);
+        sink.scale(e / 16 + j, mul(d, to_float(scale)));
+      }
+      // Of 128 elements, 16 of the first 32 and those 32, 64 and 96 further share bytes.
+      for (int64_t part = 0; part < 4; ++part) {
+        const int64_t half = part / 2, i = part % 2 * 16;
+        I16 first[4], second[4], upper[4];
+        load_columns(row.at(at + 64 * half + i, 16), first);
+        load_columns(row.at(at + 64 * half + 32 + i, 16), second);
+        load_columns(row.at(at + 128 + 32 * half + i, 16), upper);
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; ++c) {
+          I16 q[4];
+          for (int j = 0; j < 4; ++j) {
+            const I16 low = shift_right(c % 2 ? second[j] : first[j], c / 2 * 4);
+            const I16 high = bit_and(shift_right(upper[j], 2 * c), 0x03030303);
+            q[j] = bit_or(bit_and(low, kNibbles), shift_left(high, 4));
+          }
+          sink.put_bytes(e + 128 * half + 32 * c + i, q);
+        }
+      }
+    }
+  }
+};
+
+// Calls walk for the panel's rows, full or not; the panel to be read `later` after it is fetched.
+template <class Format, class Sink>
+inline void walk_panel(const Matmul& m, int64_t panel, int64_t k, int64_t count, int64_t later,
+                       Sink& sink) {
+  const int64_t first = panel * kLanes, width = m.n - first;
+  const int64_t ahead = later * kLanes * m.row_bytes;
+  const uint8_t* w = m.w + first * m.row_bytes;
+  if (width >= kLanes) {
+    Format::walk(Rows<true>{w, m.row_bytes, 15, ahead}, m, panel, k, count, sink);
+  } else {
+    Format::walk(Rows<false>{w, m.row_bytes, width - 1, ahead}, m, panel, k, count, sink);
+  }
+}
+
+// Few rows: panel by panel, the chains in registers from one end of K to the other.
+template <class Format, int kRows>
+void mapped_few(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
+  using Chain = typename Format::template Chain<kRows>;
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    Chain chain(m, row);
+    for (int64_t k = 0; k < m.k; k += Chain::kBlock) {
+      const int64_t count = m.k - k < Chain::kBlock ? m.k - k : Chain::kBlock;
+      chain.begin(k);
+      walk_panel<Format>(m, panel, k, count, 1, chain);
+      chain.end(k);
+    }
+    for (int r = 0; r < kRows; ++r) finish(m, row + r, panel, chain.acc[r]);
+  }
+}
+
+// All rows of [row_begin, row_end) over one block.
+template <class Layout, int kPanels>
+void pass_rows(const Matmul& m, Block block, int64_t row_begin, int64_t row_end, int64_t panel) {
+  int64_t row = row_begin;
+  const auto tiles = [&]<int kRows>() {
+    for (; row + kRows <= row_end; row += kRows) {
+      product_tile<Layout, kRows, kPanels>(m, block, row, panel);
+      block.partial += kRows * kTilePanels * kLanes;
+    }
+  };
+  tiles.template operator()<Layout::kRows>();
+  if constexpr (Layout::kRows > 4) tiles.template operator()<4>();
+  if constexpr (Layout::kRows > 2) tiles.template operator()<2>();
+  tiles.template operator()<1>();
+}
+
+// At most kMappedRows rows.
+template <class Format>
+void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                    int64_t panel_end) {
+  if (row_end - row_begin == 1) return mapped_few<Format, 1>(m, row_begin, panel_begin, panel_end);
+  if (row_end - row_begin == 2) return mapped_few<Format, 2>(m, row_begin, panel_begin, panel_end);
+  using Panel = typename Format::Panel;
+  Panel panels[kTilePanels];
+  alignas(64) float partial[kMappedRows * kTilePanels * kLanes];
+  for (int64_t panel = panel_begin; panel < panel_end; panel += kTilePanels) {
+    const int64_t some = panel_end - panel < kTilePanels ? panel_end - panel : kTilePanels;
+    for (int64_t k = 0; k < m.k; k += Panel::kBlock) {
+      const int64_t count = m.k - k < Panel::kBlock ? m.k - k : Panel::kBlock;
+      const bool last = k + count == m.k;
+      for (int64_t p = 0; p < some; ++p) {
+        walk_panel<Format>(m, panel + p, k, count, kTilePanels, panels[p]);
+      }
+      const auto pass = [&]<int kPanels>(int64_t p) {
+        const Block block{reinterpret_cast<const char*>(panels + p), sizeof(Panel), k, count,
+                          k == 0, last, partial + p * kLanes};
+        pass_rows<typename Panel::Layout, kPanels>(m, block, row_begin, row_end, panel + p);
+      };
+      if (some == kTilePanels) {
+        pass.template operator()<kTilePanels>(0);
+      } else {
+        for (int64_t p = 0; p < some; ++p) pass.template operator()<1>(p);
+      }
+    }
+  }
+}
+
+void matmul(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+            int64_t panel_end) {
+  const auto run = [&](auto* product) { product(m, row_begin, row_end, panel_begin, panel_end); };
+  switch (m.format) {
+    case Format::kPackedF32:
+      return run(packed_product<FloatLayout>);
+    case Format::kPackedBf16:
+      return run(packed_product<Bf16Layout>);
+    case Format::kF32:
+      return run(mapped_product<F32Rows>);
+    case Format::kBf16:
+      return run(mapped_product<Bf16Rows>);
+    case Format::kF16:
+      return run(mapped_product<F16Rows>);
+    case Format::kF8:
+      return run(mapped_product<F8Rows>);
+    case Format::kQ8_0:
+      return run(mapped_product<Q8_0Rows>);
+    case Format::kQ4_0:
+      return run(mapped_product<Q4_0Rows>);
+    case Format::kQ4_K:
+      return run(mapped_product<Q4_KRows>);
+    case Format::kQ6_K:
+      return run(mapped_product<Q6_KRows>);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,123 @@
+#include "model/moe.h"
+
+namespace r1 {
+namespace {
+
+Routing routing_of(const ModelConfig& c) {
+  return {.sigmoid = c.sigmoid_routing(),
+          .experts = c.num_experts_per_tok,
+          .groups = c.n_group,
+          .groups_per_row = c.topk_group,
+          .group_pairs = c.sigmoid_routing(),
+          .normalize = c.norm_topk_prob,
+          .scale = static_cast<float>(c.routed_scaling_factor)};
+}
+
+// Sorts the rows' copies by expert: first, slot and row from expert.
+void sort_by_expert(int64_t experts, int64_t chosen, Moe::Saved& s) {
+  s.first.assign(static_cast<size_t>(experts) + 1, 0);
+  for (const int32_t e : s.expert) ++s.first[static_cast<size_t>(e) + 1];
+  for (size_t e = 1; e < s.first.size(); ++e) s.first[e] += s.first[e - 1];
+  std::vector<int64_t> next(s.first.begin(), s.first.end() - 1);
+  s.slot.resize(s.expert.size());
+  s.row.resize(s.expert.size());
+  for (size_t i = 0; i < s.expert.size(); ++i) {
+    const int64_t at = next[static_cast<size_t>(s.expert[i])]++;
+    s.slot[i] = static_cast<int32_t>(at);
+    s.row[static_cast<size_t>(at)] = static_cast<int32_t>(static_cast<int64_t>(i) / chosen);
+  }
+}
+
+// f(weights, first copy, copies) of each expert that has any.
+template <class F>
+void each_expert(const Moe& w, const Moe::Saved& s, F&& f) {
+  for (size_t e = 0; e < w.experts.size(); ++e) {
+    if (s.first[e + 1] > s.first[e]) f(w.experts[e], s.first[e], s.first[e + 1] - s.first[e]);
+  }
+}
+
+// out = x times each expert's `linear`, packed or transposed, or where it lies in the files.
+void products(Pass& p, const Moe& w, const Moe::Saved& s, Linear Swiglu::*linear,
+              PackedWeight Linear::*form, ConstTensor x, Tensor out) {
+  std::vector<Product> list;
+  each_expert(w, s, [&](const Swiglu& e, int64_t first, int64_t count) {
+    const ConstTensor rows = x.slice_rows(first, count);
+    const Tensor result = out.slice_rows(first, count);
+    if ((e.*linear).mapped.empty()) {
+      list.push_back({rows, &(e.*linear.*form), result});
+    } else {
+      p.product(rows, e.*linear, result);
+    }
+  });
+  p.ops.matmuls(list);
+}
+
+// The gradients of each expert's `linear` and of its input.
+void products_backward(Pass& p, const Moe& w, const Moe::Saved& s, Linear Swiglu::*linear,
+                       ConstTensor dout, ConstTensor x, Gradients& g, Tensor dx) {
+  std::vector<WeightGradient> list;
+  each_expert(w, s, [&](const Swiglu& e, int64_t first, int64_t count) {
+    list.push_back(
+        {dout.slice_rows(first, count), x.slice_rows(first, count), g.of((e.*linear).master)});
+  });
+  p.ops.matmuls_backward_weight(list);
+  products(p, w, s, linear, &Linear::transposed, dout, dx);
+}
+
+}  // namespace
+
+Moe::Saved forward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, Tensor out) {
+  const ModelConfig& c = p.config();
+  const int64_t k = c.num_experts_per_tok, copies = p.rows() * k, width = c.moe_intermediate_size;
+  Moe::Saved s;
+  s.logits_TE = p.keep(c.routed_experts);
+  s.weight = p.keep_floats(copies);
+  s.expert.resize(static_cast<size_t>(copies));
+  s.x_RC = Pass::tensor(*p.kept, copies, x.cols);
+  s.gate_up_RF = Pass::tensor(*p.kept, copies, 2 * width);
+  s.act_RF = Pass::tensor(*p.kept, copies, width);
+  s.y_RC = Pass::tensor(*p.kept, copies, x.cols);
+
+  p.product(x, w.router, s.logits_TE);
+  const float* bias = w.correction_bias.empty() ? nullptr : w.correction_bias.data();
+  p.ops.route(s.logits_TE, bias, routing_of(c), s.expert.data(), s.weight);
+  sort_by_expert(c.routed_experts, k, s);
+
+  p.ops.gather_rows(x, s.row, s.x_RC);
+  products(p, w, s, &Swiglu::gate_up, &Linear::packed, s.x_RC, s.gate_up_RF);
+  p.ops.swiglu(s.gate_up_RF, s.act_RF);
+  products(p, w, s, &Swiglu::down, &Linear::packed, s.act_RF, s.y_RC);
+
+  for (const Swiglu& shared : w.shared) s.shared = forward(p, layer, shared, x, out);
+  p.ops.combine_rows(s.y_RC, s.slot, s.weight, !w.shared.empty(), out);
+  return s;
+}
+
+void backward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, const Moe::Saved& s,
+              ConstTensor dout, Gradients& g, Tensor dx) {
+  const Tensor dy = Pass::tensor(*p.scratch, s.y_RC.rows, s.y_RC.cols);
+  const Tensor dact = Pass::tensor(*p.scratch, s.act_RF.rows, s.act_RF.cols);
+  const Tensor dgate_up = Pass::tensor(*p.scratch, s.gate_up_RF.rows, s.gate_up_RF.cols);
+  const Tensor dcopies = dy;  // dy is read before it is written
+  const Tensor dlogits = p.temporary(s.logits_TE.cols);
+  float* const dweight = p.scratch->floats(s.y_RC.rows);
+
+  p.ops.combine_rows_backward(dout, s.y_RC, s.slot, s.weight, dy, dweight);
+  products_backward(p, w, s, &Swiglu::down, dy, s.act_RF, g, dact);
+  p.ops.swiglu_backward(dact, s.gate_up_RF, dgate_up);
+  products_backward(p, w, s, &Swiglu::gate_up, dgate_up, s.x_RC, g, dcopies);
+
+  p.ops.route_backward(dweight, s.logits_TE, s.expert.data(), routing_of(p.config()), dlogits);
+  p.product_backward(dlogits, x, w.router, g, dx);
+  p.ops.gather_rows_backward(dcopies, s.row, dx);
+  for (const Swiglu& shared : w.shared) {
+    const Tensor dshared = p.temporary(x.cols);
+    backward(p, layer, shared, x, s.shared, dout, g, dshared);
+    p.ops.add(dx, dshared);
+  }
+  for (size_t e = 0; e < w.correction_bias.size(); ++e) {
+    g.of(w.correction_bias)[e] += static_cast<float>(s.first[e + 1] - s.first[e]);
+  }
+}
+
+}  // namespace r1

@@ -1,0 +1,28 @@
+// A parameter's values out of a model's files.
+#pragma once
+
+#include <vector>
+
+#include "io/tensor_source.h"
+#include "model/weights.h"
+#include "tensor/buffer.h"
+
+namespace r1 {
+
+// The tensor that a part of a parameter is read from. InputError unless it is there with the shape
+// that the config asks for and a type that can be read (quant.h); matrices alone may be in blocks,
+// or in F8_E4M3 with scales.
+const TensorInfo& part_tensor(const TensorSource& files, const ParameterSpec& spec,
+                              const ParameterSpec::Part& part);
+
+// A parameter's values [rows, cols], its parts stacked by rows. Float8 matrices are multiplied by
+// the scales of their blocks of 128 x 128, NAME_scale_inv, as DeepSeek-V3 is published (DeepSeek-V3
+// technical report, section 3.3).
+void read_parameter(const TensorSource& files, const ParameterSpec& spec, float* out);
+
+// A matrix where it lies in the files, a weight a part. The scales of float8 matrices, which files
+// do not align, are copied to `scales`.
+std::vector<MappedWeight> map_parameter(const TensorSource& files, const ParameterSpec& spec,
+                                        std::vector<Buffer>& scales);
+
+}  // namespace r1

@@ -1,0 +1,42 @@
+// One forward or backward pass: what every part of a block needs to run, and its memory.
+#pragma once
+
+#include "model/batch.h"
+#include "model/model.h"
+#include "tensor/buffer.h"
+
+namespace r1 {
+
+struct Pass {
+  const Model& model;
+  const Batch& batch;
+  KvCache& kv;
+  Ops& ops;
+  Arena* kept;     // what a block's backward needs; for inference the same as
+  Arena* scratch;  // what is given up when the block is done
+
+  const ModelConfig& config() const { return model.config(); }
+  int64_t rows() const { return batch.rows(); }
+  float eps() const { return static_cast<float>(config().rms_norm_eps); }
+
+  // A matrix with the batch's rows.
+  Tensor keep(int64_t cols) { return tensor(*kept, rows(), cols); }
+  float* keep_floats(int64_t count) { return kept->floats(count); }
+  Tensor temporary(int64_t cols) { return tensor(*scratch, rows(), cols); }
+  static Tensor tensor(Arena& arena, int64_t rows, int64_t cols) {
+    return {arena.floats(rows * cols), rows, cols};
+  }
+  // One layer's pages for gradients, all zeros; or as many as the batch refers to.
+  KvLayer zero_pages(const KvLayer& shape, int64_t pages);
+  KvLayer zero_pages(const KvLayer& shape);
+
+  void product(ConstTensor x, const Linear& w, Tensor out) { w.multiply(ops, x, out); }
+  // Writes the gradient of a product's input, and adds those of its weight and bias.
+  void product_backward(ConstTensor dout, ConstTensor x, const Linear& w, Gradients& g, Tensor dx) {
+    ops.matmul_backward_weight(dout, x, g.of(w.master));
+    if (w.bias) ops.matmul_backward_bias(dout, g.of(w.bias));
+    ops.matmul(dout, w.transposed, nullptr, false, dx);
+  }
+};
+
+}  // namespace r1

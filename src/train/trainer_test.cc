@@ -1,0 +1,52 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/backend.h"
+#include "train/testing.h"
+
+namespace r1 {
+namespace {
+
+// The first correction bias of a model, by its offset in the masters.
+int64_t correction_bias(const Model& model) {
+  int64_t found = -1;
+  model.each_parameter([&](const ParameterSpec& p, int64_t offset) {
+    if (!p.trained && found < 0) found = offset;
+  });
+  return found;
+}
+
+// One expert that every row goes to and one that none does: the one's bias falls, the other's
+// rises, by the update's speed, and neither has a gradient.
+TEST(Trainer, BalancesExpertsByTheirBias) {
+  ThreadPool pool(2);
+  const auto ops = make_ops(pool);
+  for (const double speed : {0.0, 0.125}) {
+    Model model = tiny_model(*ops, tiny_config(64, "DeepseekV3ForCausalLM"));
+    const int64_t at = correction_bias(model);
+    ASSERT_GE(at, 0);
+    float* const bias = model.masters().data() + at;
+    bias[0] = 10;
+    bias[1] = -10;
+    model.repack(*ops);
+    OptimizerOptions options;
+    options.bias_update_speed = speed;
+    options.weight_decay = 0.5;
+    Trainer trainer(model, *ops, options, false);
+    for (int step = 1; step <= 2; ++step) {
+      SequenceBatch batch;
+      SequenceGroup group;
+      group.branches = {random_ids(1, 40), random_ids(2, 30)};
+      batch.add(group, 0, 2);
+      trainer.accumulate(batch, {}, std::vector<float>(batch.targets().size(), -0.01f));
+      const double norm = trainer.apply(1e-2);
+      EXPECT_LT(norm, 10);  // rows are counted where gradients stand, but are none
+      EXPECT_EQ(bias[0], static_cast<float>(10 - step * speed));
+      EXPECT_EQ(bias[1], static_cast<float>(-10 + step * speed));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace r1
