@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -304,14 +305,98 @@ TEST_F(Program, GradesRows) {
                  "rows.jsonl:1");
 }
 
+TEST_F(Program, GradesMathematics) {
+  write("rows.jsonl",
+        "{\"answer\": \"\\\\frac{3}{2}\", \"completion\": \"so \\\\boxed{1.5}\"}\n"
+        "{\"answer\": 3, \"completion\": \"\\\\boxed{4}\", \"x\": null}\n");
+  const Outcome o = r1({"verify", "--verifier", "math", "--in", "rows.jsonl"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("\"reason\":\"correct\""), std::string::npos) << o.out;
+  EXPECT_NE(o.out.find("\"x\":null,\"reward\":0.0,\"reason\":\"wrong\""), std::string::npos)
+      << o.out;
+  for (const char* bad :
+       {"{}", "[1]", "null", "{\"completion\": \"3\"}", "{\"answer\": \"3\"}",
+        "{\"answer\": null, \"completion\": \"3\"}", "\x01\xff{", "{\"answer\""}) {
+    write("rows.jsonl", std::string(bad) + "\n");
+    expect_refusal(r1({"verify", "--verifier", "math", "--in", "rows.jsonl"}), 2, "rows.jsonl:1");
+  }
+  expect_refusal(r1({"verify", "--verifier", "maths", "--in", "rows.jsonl"}), 2, "\"math\"");
+}
+
+// A file of problems: the same numbers for any batch, and after an interruption.
+TEST_F(Program, EvaluatesFiles) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  std::string rows;
+  for (int i = 0; i < 24; ++i) {
+    rows += Json{{"problem", "Numbers: 3 7 " + std::to_string(i)}, {"answer", i % 2}}.dump() + "\n";
+  }
+  write("task.jsonl", rows);
+  auto eval = [&](std::vector<std::string> more, int kill_after_ms = 0) {
+    std::vector<std::string> all = {"eval", "run",    "--task",           "task.jsonl", "-n",
+                                    "16",   "--json", "--max-new-tokens", "60"};
+    all.insert(all.end(), more.begin(), more.end());
+    return launch({all, folder_.path(), kill_after_ms});
+  };
+  const Outcome whole = eval({});
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const Json json = Json::parse(whole.out);
+  EXPECT_EQ(json["problems"], 24);
+  EXPECT_EQ(json["samples"], 16);
+  EXPECT_EQ(eval({"--batch", "3", "--threads", "1"}).out, whole.out);
+  // Killed again and again, a little later each time, it comes to its end, and to the same result.
+  int kills = 0;
+  while (kills < 100 && eval({"--out", "kept"}, 40 + 20 * kills).code == -1) ++kills;
+  EXPECT_GT(kills, 0);
+  EXPECT_EQ(eval({"--out", "kept"}).out, whole.out);
+  const std::string kept = read_file(path("kept") / "completions.jsonl");
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), '\n'), 25);
+  // A torn last row is sampled again; the rest is not.
+  write("kept/completions.jsonl", kept.substr(0, kept.size() - 40));
+  EXPECT_EQ(eval({"--out", "kept"}).out, whole.out);
+  expect_refusal(eval({"--out", "kept", "--temperature", "0.5"}), 2, "another evaluation");
+  write("bad.jsonl", "{\"problem\": \"x\"}\n");
+  expect_refusal(r1({"eval", "run", "--task", "bad.jsonl"}), 2, "bad.jsonl:1");
+  write("bad.jsonl", "{\"x\": 1}\n");
+  expect_refusal(r1({"eval", "run", "--task", "bad.jsonl"}), 2, "bad.jsonl:1");
+  expect_refusal(r1({"eval", "run", "--task", "none.jsonl"}), 2, "none.jsonl");
+  expect_refusal(eval({"--verifier", "maths"}), 2, "\"math\"");
+}
+
+TEST_F(Program, EvaluatesThinkingBudgets) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  const Outcome o = r1({"eval", "run", "--task", "countdown", "--problems", "10", "-n", "2",
+                        "--json", "--budgets", "0,8,-1", "--max-new-tokens", "60"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json rows = Json::parse(o.out)["budgets"];
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0]["budget"], 0);
+  EXPECT_EQ(rows[0]["thinking_tokens"], 0);
+  EXPECT_LE(rows[1]["thinking_tokens"], 10 * 2 * 8);
+}
+
+TEST_F(Program, TrainsOnFiles) {
+  std::string rows;
+  for (int i = 0; i < 40; ++i) {
+    rows += Json{{"problem", "Numbers: 3 7 " + std::to_string(i)}, {"answer", i % 2}}.dump() + "\n";
+  }
+  write("task.jsonl", rows);
+  const Outcome o = launch({{"run", "recipe.toml", "--out", "run", "--set", "grpo.task=task.jsonl",
+                             "--set", "grpo.verifier=math", "--set", "grpo.max_steps=2"},
+                            folder_.path()});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(metrics("run").find("\"stage\":\"grpo\""), std::string::npos);
+  expect_refusal(r1({"run", "recipe.toml", "--out", "other", "--set", "grpo.verifier=math"}), 2,
+                 "its own verifier");
+}
+
 TEST_F(Program, TeachesItsUse) {
   const Outcome none = r1({});
   EXPECT_EQ(none.code, 2);
   EXPECT_NE(none.err.find("demo"), std::string::npos);
   EXPECT_EQ(r1({"--version"}).out.substr(0, 3), "r1 ");
   expect_refusal(r1({"evla"}), 2, "did you mean \"eval\"");
-  for (const char* command : {"bench", "chat", "demo", "eval", "generate", "info", "report", "run", "score",
-                              "task", "tokenize", "verify"}) {
+  for (const char* command : {"bench", "chat", "demo", "eval", "generate", "info", "report", "run",
+                              "score", "task", "tokenize", "verify"}) {
     const Outcome help = r1({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_GT(help.out.size(), 100u) << command;
