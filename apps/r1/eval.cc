@@ -28,7 +28,7 @@ constexpr int64_t kTaskProblems = 200, kTaskTokens = 400, kFileTokens = 4096;
 // What the completions of a file are of: they belong to no other evaluation.
 OrderedJson settings_of(const Options& o, const OpenModel& model, size_t problems) {
   const SamplingParams sampling = o.sampling.over(model.defaults.sampling);
-  return {{"model", model.folder.string()},
+  return {{"model", model.files.path.string()},
           {"dtype", o.dtype},
           {"task", o.task},
           {"verifier", o.file.verifier},
@@ -150,7 +150,7 @@ void print_budgets(const std::vector<int64_t>& budgets, const std::vector<Evalua
 
 void print_json(const Options& o, const OpenModel& model, const std::vector<int64_t>& budgets,
                 const std::vector<Evaluation>& all) {
-  OrderedJson json = {{"model", model.folder.string()}, {"task", o.task}};
+  OrderedJson json = {{"model", model.files.path.string()}, {"task", o.task}};
   if (o.budgets.empty()) {
     json.update(evaluation_json(all[0]));
   } else {
