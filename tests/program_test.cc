@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -72,6 +73,7 @@ struct Launch {
   fs::path folder;          // where the output goes, and the current folder
   int kill_after_ms = 0;    // 0: never
   uint64_t file_limit = 0;  // bytes a file may have: a disk that fills up; 0: no limit
+  fs::path input;           // the standard input; empty: closed
 };
 
 Outcome launch(const Launch& l) {
@@ -81,7 +83,8 @@ Outcome launch(const Launch& l) {
     if (::chdir(l.folder.c_str()) != 0) ::_exit(99);
     ::dup2(::open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
     ::dup2(::open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-    ::close(STDIN_FILENO);
+    ::close(STDIN_FILENO);  // the next file that is opened takes its place
+    if (!l.input.empty()) ::open(l.input.c_str(), O_RDONLY);
     std::optional<FileSizeLimit> full_disk;
     if (l.file_limit > 0) full_disk.emplace(l.file_limit);
     std::vector<char*> argv = {const_cast<char*>("r1")};
@@ -286,6 +289,74 @@ TEST_F(Program, ScoresWhatItGenerates) {
   for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(sampled[i], logprobs[prompt - 1 + i]) << i;
 }
 
+// A checkpoint of the recipe, with a template in the shape of DeepSeek-R1's.
+constexpr const char* kTemplate =
+    "{% for m in messages %}{% if m.role == 'assistant' %}"
+    "{{ m.content.split('</think>')[-1] + '<|endoftext|>' }}"
+    "{% else %}{{ m.role ~ ':' ~ m.content }}{% endif %}{% endfor %}<think>\n";
+
+TEST_F(Program, GeneratesFromConversations) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  fs::copy(newest_checkpoint(path("run") / "checkpoints")->path, path("model"));
+  const std::string rows = R"({"id": 7, "messages": [{"role": "user", "content": "3 7 <think>"}]}
+{"prompt": "Numbers: 3 7"}
+)";
+  write("rows.jsonl", rows);
+  const std::vector<std::string> generate = {
+      "generate", "model",   "--in", "rows.jsonl",       "-n",
+      "2",        "--think", "4",    "--max-new-tokens", "20"};
+  expect_refusal(r1(generate), 2, "rows.jsonl:1: model: has no chat template");
+  write("model/chat_template.jinja", kTemplate);
+  const Outcome o = r1(generate);
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json first = Json::parse(o.out.substr(0, o.out.find('\n')));
+  EXPECT_EQ(first["id"], 7);
+  ASSERT_EQ(first["completions"].size(), 2u);
+  for (const Json& c : first["completions"]) {
+    const std::string thinking = c["thinking"], answer = c["answer"];
+    EXPECT_EQ(c["text"], thinking + "</think>" + answer);
+    EXPECT_EQ(c["ids"].size(), c["logprobs"].size());
+  }
+  // One question by itself is the row of that question.
+  const Outcome one = r1({"generate", "model", "--chat", "--prompt", "3", "--json", "--think", "0",
+                          "--max-new-tokens", "9"});
+  ASSERT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(Json::parse(one.out)["thinking"], "\n");
+  EXPECT_EQ(Json::parse(one.out)["forced"].size(), 3u);
+  write("model/chat_template.jinja", "{{ messages[0].content }}{% include 'x' %}");
+  expect_refusal(r1(generate), 2, "model/chat_template.jinja:1: the tag \"include\"");
+  write("model/chat_template.jinja", "{{ raise_exception('no') }}");
+  expect_refusal(r1(generate), 2,
+                 "rows.jsonl:1: model/chat_template.jinja:1: the template refuses");
+}
+
+TEST_F(Program, Chats) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  fs::copy(newest_checkpoint(path("run") / "checkpoints")->path, path("model"));
+  write("model/chat_template.jinja", kTemplate);
+  write("lines",
+        "/system Be brief.\n/think 3\nhello\n\n/fold\n//again\n/again\n/wat\n/save chat.jsonl\n"
+        "/save no/where.jsonl\n/quit\nnever\n");
+  const Outcome o =
+      launch({{"chat", "model", "--max-new-tokens", "12"}, folder_.path(), 0, 0, path("lines")});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.err.find("there is no \"/wat\""), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("no/where.jsonl"), std::string::npos) << o.err;
+  std::string said;
+  const std::string saved = read_file(path("chat.jsonl"));
+  for (size_t begin = 0; begin < saved.size();) {
+    const size_t end = saved.find('\n', begin);
+    const Json m = Json::parse(saved.substr(begin, end - begin));
+    said += m["role"].get<std::string>()[0];
+    if (m["role"] == "user") said += "(" + m["content"].get<std::string>() + ")";
+    if (m["role"] == "assistant") {
+      EXPECT_NE(m["content"].get<std::string>().find("</think>"), std::string::npos);
+    }
+    begin = end + 1;
+  }
+  EXPECT_EQ(said, "su(hello)au(/again)a");
+}
+
 TEST_F(Program, GradesRows) {
   write("rows.jsonl",
         "{\"numbers\": [3, 7, 8], \"target\": 53, \"completion\": \"<answer>7 * 8 - 3</answer>\", "
@@ -304,14 +375,98 @@ TEST_F(Program, GradesRows) {
                  "rows.jsonl:1");
 }
 
+TEST_F(Program, GradesMathematics) {
+  write("rows.jsonl",
+        "{\"answer\": \"\\\\frac{3}{2}\", \"completion\": \"so \\\\boxed{1.5}\"}\n"
+        "{\"answer\": 3, \"completion\": \"\\\\boxed{4}\", \"x\": null}\n");
+  const Outcome o = r1({"verify", "--verifier", "math", "--in", "rows.jsonl"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("\"reason\":\"correct\""), std::string::npos) << o.out;
+  EXPECT_NE(o.out.find("\"x\":null,\"reward\":0.0,\"reason\":\"wrong\""), std::string::npos)
+      << o.out;
+  for (const char* bad :
+       {"{}", "[1]", "null", "{\"completion\": \"3\"}", "{\"answer\": \"3\"}",
+        "{\"answer\": null, \"completion\": \"3\"}", "\x01\xff{", "{\"answer\""}) {
+    write("rows.jsonl", std::string(bad) + "\n");
+    expect_refusal(r1({"verify", "--verifier", "math", "--in", "rows.jsonl"}), 2, "rows.jsonl:1");
+  }
+  expect_refusal(r1({"verify", "--verifier", "maths", "--in", "rows.jsonl"}), 2, "\"math\"");
+}
+
+// A file of problems: the same numbers for any batch, and after an interruption.
+TEST_F(Program, EvaluatesFiles) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  std::string rows;
+  for (int i = 0; i < 24; ++i) {
+    rows += Json{{"problem", "Numbers: 3 7 " + std::to_string(i)}, {"answer", i % 2}}.dump() + "\n";
+  }
+  write("task.jsonl", rows);
+  auto eval = [&](std::vector<std::string> more, int kill_after_ms = 0) {
+    std::vector<std::string> all = {"eval", "run",    "--task",           "task.jsonl", "-n",
+                                    "16",   "--json", "--max-new-tokens", "60"};
+    all.insert(all.end(), more.begin(), more.end());
+    return launch({all, folder_.path(), kill_after_ms});
+  };
+  const Outcome whole = eval({});
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const Json json = Json::parse(whole.out);
+  EXPECT_EQ(json["problems"], 24);
+  EXPECT_EQ(json["samples"], 16);
+  EXPECT_EQ(eval({"--batch", "3", "--threads", "1"}).out, whole.out);
+  // Killed again and again, a little later each time, it comes to its end, and to the same result.
+  int kills = 0;
+  while (kills < 100 && eval({"--out", "kept"}, 40 + 20 * kills).code == -1) ++kills;
+  EXPECT_GT(kills, 0);
+  EXPECT_EQ(eval({"--out", "kept"}).out, whole.out);
+  const std::string kept = read_file(path("kept") / "completions.jsonl");
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), '\n'), 25);
+  // A torn last row is sampled again; the rest is not.
+  write("kept/completions.jsonl", kept.substr(0, kept.size() - 40));
+  EXPECT_EQ(eval({"--out", "kept"}).out, whole.out);
+  expect_refusal(eval({"--out", "kept", "--temperature", "0.5"}), 2, "another evaluation");
+  write("bad.jsonl", "{\"problem\": \"x\"}\n");
+  expect_refusal(r1({"eval", "run", "--task", "bad.jsonl"}), 2, "bad.jsonl:1");
+  write("bad.jsonl", "{\"x\": 1}\n");
+  expect_refusal(r1({"eval", "run", "--task", "bad.jsonl"}), 2, "bad.jsonl:1");
+  expect_refusal(r1({"eval", "run", "--task", "none.jsonl"}), 2, "none.jsonl");
+  expect_refusal(eval({"--verifier", "maths"}), 2, "\"math\"");
+}
+
+TEST_F(Program, EvaluatesThinkingBudgets) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  const Outcome o = r1({"eval", "run", "--task", "countdown", "--problems", "10", "-n", "2",
+                        "--json", "--budgets", "0,8,-1", "--max-new-tokens", "60"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json rows = Json::parse(o.out)["budgets"];
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0]["budget"], 0);
+  EXPECT_EQ(rows[0]["thinking_tokens"], 0);
+  EXPECT_LE(rows[1]["thinking_tokens"], 10 * 2 * 8);
+}
+
+TEST_F(Program, TrainsOnFiles) {
+  std::string rows;
+  for (int i = 0; i < 40; ++i) {
+    rows += Json{{"problem", "Numbers: 3 7 " + std::to_string(i)}, {"answer", i % 2}}.dump() + "\n";
+  }
+  write("task.jsonl", rows);
+  const Outcome o = launch({{"run", "recipe.toml", "--out", "run", "--set", "grpo.task=task.jsonl",
+                             "--set", "grpo.verifier=math", "--set", "grpo.max_steps=2"},
+                            folder_.path()});
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(metrics("run").find("\"stage\":\"grpo\""), std::string::npos);
+  expect_refusal(r1({"run", "recipe.toml", "--out", "other", "--set", "grpo.verifier=math"}), 2,
+                 "its own verifier");
+}
+
 TEST_F(Program, TeachesItsUse) {
   const Outcome none = r1({});
   EXPECT_EQ(none.code, 2);
   EXPECT_NE(none.err.find("demo"), std::string::npos);
   EXPECT_EQ(r1({"--version"}).out.substr(0, 3), "r1 ");
   expect_refusal(r1({"evla"}), 2, "did you mean \"eval\"");
-  for (const char* command : {"bench", "chat", "demo", "eval", "generate", "info", "report", "run", "score",
-                              "task", "tokenize", "verify"}) {
+  for (const char* command : {"bench", "chat", "demo", "eval", "generate", "info", "report", "run",
+                              "score", "task", "tokenize", "verify"}) {
     const Outcome help = r1({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_GT(help.out.size(), 100u) << command;

@@ -123,7 +123,8 @@ void generate_rows(const Options& o, const OpenModel& model, Engine& engine) {
 void generate_one(const Options& o, const OpenModel& model, Engine& engine) {
   const ChatPrompt prompt = text_prompt(o, model, o.prompt);
   const Request request = make_request(o, model, prompt, o.common.seed);
-  for (const Completion& c : engine.generate(std::span(&request, 1))[0]) {
+  const auto completions = engine.generate(std::span(&request, 1));
+  for (const Completion& c : completions[0]) {
     const OrderedJson json = completion_json(c, model.tokenizer, prompt.opens_thinking);
     std::printf("%s\n", o.common.json ? json.dump().c_str()
                                       : json["text"].get_ref<const std::string&>().c_str());

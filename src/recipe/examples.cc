@@ -7,9 +7,11 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "recipe/row_file.h"
+#include "recipe/task_prompts.h"
 #include "tasks/countdown.h"
 #include "tasks/countdown_traces.h"
 #include "tasks/task.h"
+#include "tasks/verifier.h"
 #include "text/think.h"
 
 namespace r1 {
@@ -65,19 +67,59 @@ Supervised::Examples task_examples(const SupervisedStage& stage, const Tokenizer
   };
 }
 
+bool is_text(const Json& row, const char* key) {
+  return row.contains(key) && row[key].is_string();
+}
+
+struct Turn {
+  std::vector<int32_t> prompt;
+  std::string completion;
+};
+
+// A row that is a prompt and its completion, in one of three forms; nothing where it is none.
+std::optional<Turn> turn_of(const Json& row, const Tokenizer& tokenizer,
+                            const std::optional<ChatFormat>& chat) {
+  if (is_text(row, "prompt") && is_text(row, "completion")) {
+    return Turn{tokenizer.encode(row["prompt"].get<std::string>(), true), row["completion"]};
+  }
+  if (is_text(row, "problem") && is_text(row, "completion")) {
+    Problem problem;
+    problem.question = true;
+    problem.prompt = row["problem"].get<std::string>() + make_verifier("math")->instruction();
+    return Turn{task_prompts(chat, tokenizer, "")(problem).ids, row["completion"]};
+  }
+  if (!row.contains("messages")) return {};
+  OrderedJson messages = row["messages"];
+  const bool answered = messages.is_array() && messages.size() > 1 && messages.back().is_object() &&
+                        messages.back().value("role", OrderedJson()) == "assistant" &&
+                        messages.back().value("content", OrderedJson()).is_string();
+  if (!answered) {
+    throw InputError("expected \"messages\" of which the last is an assistant's");
+  }
+  if (!chat) throw InputError("\"messages\" need a model with a chat template");
+  std::string completion = messages.back()["content"];
+  messages.erase(messages.size() - 1);
+  return Turn{chat->prompt(messages).ids, std::move(completion)};
+}
+
 // Rows of the file as groups. A "text" row longer than max_tokens becomes several.
 std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer& tokenizer,
-                                        int32_t eos, int64_t max_tokens) {
+                                        const std::optional<ChatFormat>& chat, int32_t eos,
+                                        int64_t max_tokens) {
   std::vector<SequenceGroup> groups;
   if (!std::filesystem::exists(file)) throw InputError(file + ": no such file (dataset)");
   for_each_row(file, [&](const Json& row, int64_t line) {
     const std::string where = file + ":" + std::to_string(line);
-    auto text_of = [&](const char* key) { return row.at(key).get<std::string>(); };
-    auto is_text = [&](const char* key) { return row.contains(key) && row[key].is_string(); };
-    if (is_text("prompt") && is_text("completion")) {
+    std::optional<Turn> turn;
+    try {
+      turn = turn_of(row, tokenizer, chat);
+    } catch (const InputError& e) {
+      throw InputError(where + ": " + e.what());
+    }
+    if (turn) {
       SequenceGroup g;
-      g.prefix = tokenizer.encode(text_of("prompt"), true);
-      g.branches.push_back(with_end(tokenizer.encode(text_of("completion")), eos));
+      g.prefix = std::move(turn->prompt);
+      g.branches.push_back(with_end(tokenizer.encode(turn->completion), eos));
       const size_t tokens = g.prefix.size() + g.branches[0].size();
       if (tokens > static_cast<size_t>(max_tokens)) {
         throw InputError(where + ": " + std::to_string(tokens) + " tokens; the model takes " +
@@ -89,10 +131,13 @@ std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer
       groups.push_back(std::move(g));
       return;
     }
-    if (!is_text("text")) {
-      throw InputError(where + ": expected strings \"prompt\" and \"completion\", or \"text\"");
+    if (!is_text(row, "text")) {
+      throw InputError(where +
+                       ": expected strings \"prompt\" (or \"problem\") and \"completion\", or "
+                       "\"messages\", or \"text\"");
     }
-    const std::vector<int32_t> ids = with_end(tokenizer.encode(text_of("text"), true), eos);
+    const std::vector<int32_t> ids =
+        with_end(tokenizer.encode(row["text"].get<std::string>(), true), eos);
     for (size_t begin = 0; begin + 1 < ids.size(); begin += static_cast<size_t>(max_tokens)) {
       const size_t end = std::min(ids.size(), begin + static_cast<size_t>(max_tokens));
       SequenceGroup g;
@@ -108,7 +153,8 @@ std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer
 }  // namespace
 
 Supervised::Examples make_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
-                                   int32_t eos, int64_t max_tokens, uint64_t seed) {
+                                   const std::optional<ChatFormat>& chat, int32_t eos,
+                                   int64_t max_tokens, uint64_t seed) {
   if (stage.dataset.empty()) return task_examples(stage, tokenizer, eos, max_tokens, seed);
   struct Epoch {
     std::vector<SequenceGroup> groups;
@@ -116,7 +162,7 @@ Supervised::Examples make_examples(const SupervisedStage& stage, const Tokenizer
     int64_t number = -1;
   };
   auto data = std::make_shared<Epoch>();
-  data->groups = read_dataset(stage.dataset, tokenizer, eos, max_tokens);
+  data->groups = read_dataset(stage.dataset, tokenizer, chat, eos, max_tokens);
   data->order.resize(data->groups.size());
   return [data, seed](int64_t index) {
     const int64_t size = static_cast<int64_t>(data->groups.size()), epoch = index / size;

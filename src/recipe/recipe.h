@@ -79,6 +79,24 @@ struct NewModelConfig {
   }
 };
 
+// A task of reinforcement learning or of an evaluation.
+struct StageTask {
+  std::string task = "countdown";
+  std::map<std::string, int64_t> knobs;
+  std::string verifier, prompt_template, system;
+
+  template <class V>
+  void visit(V& v) {
+    v("task", task, "a built-in task (see r1 task list), or a FILE.jsonl with problem and answer");
+    v("knobs", knobs, "a built-in task's difficulty");
+    v("verifier", verifier,
+      "what grades a file's problems: math, choice, exact, code; empty: by the rows' fields");
+    v("prompt_template", prompt_template,
+      "what a file's question becomes, with {problem} in it; empty: the verifier's instruction");
+    v("system", system, "the system prompt before a file's question; empty: none");
+  }
+};
+
 template <class V>
 void visit_stage(V& v, std::string& kind, std::string& name) {
   v("kind", kind, "what the stage does", one_of({"pretrain", "sft", "grpo", "eval"}));
@@ -102,8 +120,8 @@ struct SupervisedStage : SupervisedOptions {
     v("task", task, "a built-in task whose worked solutions are the data; see r1 task list");
     v("knobs", knobs, "the task's difficulty");
     v("dataset", dataset,
-      "a JSONL file instead: rows with prompt and completion (the loss is on the completion), or "
-      "text");
+      "a JSONL file instead: rows with prompt or problem, and completion, or messages (the loss is "
+      "on the completion), or text");
     v("traces", traces, "how countdown's solutions are written");
     SupervisedOptions::visit(v);
     v("optimizer", optimizer, "AdamW");
@@ -114,18 +132,15 @@ struct SupervisedStage : SupervisedOptions {
 };
 
 // The GRPO options themselves stand in rl/grpo.h; their keys are the stage's own.
-struct GrpoStage : GrpoConfig {
+struct GrpoStage : GrpoConfig, StageTask {
   std::string kind = "grpo", name;
-  std::string task = "countdown";
-  std::map<std::string, int64_t> knobs;
   double max_seconds = 0;
   int64_t eval_steps = 0, eval_problems = 500, save_steps = 20, log_completions_steps = 1;
 
   template <class V>
   void visit(V& v) {
     visit_stage(v, kind, name);
-    v("task", task, "a built-in task; see r1 task list");
-    v("knobs", knobs, "the task's difficulty");
+    StageTask::visit(v);
     v("max_seconds", max_seconds, "stop after the step that passes this time; 0: no limit",
       at_least(0));
     v("eval_steps", eval_steps,
@@ -138,10 +153,8 @@ struct GrpoStage : GrpoConfig {
   }
 };
 
-struct EvalStage {
+struct EvalStage : StageTask {
   std::string kind = "eval", name;
-  std::string task = "countdown";
-  std::map<std::string, int64_t> knobs;
   int64_t problems = 500, samples = 1, max_completion_length = 448;
   SamplingParams sampling;
   std::vector<std::string> gate;
@@ -149,8 +162,7 @@ struct EvalStage {
   template <class V>
   void visit(V& v) {
     visit_stage(v, kind, name);
-    v("task", task, "a built-in task; see r1 task list");
-    v("knobs", knobs, "the task's difficulty");
+    StageTask::visit(v);
     v("problems", problems, "held-out problems", at_least(1));
     v("samples", samples, "completions of each", at_least(1));
     v("max_completion_length", max_completion_length, "longest completion in tokens", at_least(1));

@@ -12,7 +12,9 @@
 #include "io/safetensors.h"
 #include "model/attention_mla.h"
 #include "recipe/examples.h"
+#include "recipe/task_prompts.h"
 #include "tasks/countdown.h"
+#include "tasks/file_task.h"
 
 namespace r1 {
 namespace {
@@ -173,6 +175,12 @@ class Runner {
   void evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine);
   void keep_completions(const std::string& stage, int64_t step, const GrpoStep& result);
   EngineOptions engine_options() const;
+  std::optional<ChatFormat> chat_format() const {
+    return ChatFormat::of(tokenizer_files_, *tokenizer_, "the model's folder");
+  }
+  PromptFunction stage_prompts(const StageTask& stage) const {
+    return task_prompts(chat_format(), *tokenizer_, stage.system);
+  }
   uint64_t stage_seed() const {
     return mix_seed(recipe_.seed, static_cast<uint64_t>(position_.stage));
   }
@@ -284,10 +292,11 @@ void Runner::train(const TrainingLoop& loop) {
 void Runner::run_stage(const SupervisedStage& stage) {
   Trainer trainer(*model_, ops_, stage.optimizer, stage.gradient_checkpointing);
   const auto& ends = model_->config().eos_token_ids;
-  Supervised supervised(trainer,
-                        make_examples(stage, *tokenizer_, ends.empty() ? -1 : ends[0],
-                                      model_->max_positions(), stage_seed()),
-                        stage);
+  Supervised supervised(
+      trainer,
+      make_examples(stage, *tokenizer_, chat_format(), ends.empty() ? -1 : ends[0],
+                    model_->max_positions(), stage_seed()),
+      stage);
   if (position_.step > 0) {
     load_trainer_state(*position_.checkpoint, trainer);
     supervised.set_next_example(position_.next_example);
@@ -313,10 +322,14 @@ void Runner::run_stage(const SupervisedStage& stage) {
 }
 
 void Runner::run_stage(const GrpoStage& stage) {
-  const auto task = make_task(stage.task, stage.knobs);
+  // A file's problems are split in two, as a built-in task's are.
+  const auto task =
+      open_task(stage.task, stage.knobs, {stage.verifier, stage.prompt_template, true});
+  const PromptFunction prompts = stage_prompts(stage);
   Trainer trainer(*model_, ops_, stage.optimizer, stage.gradient_checkpointing);
   Engine engine(*model_, ops_, engine_options(), &*tokenizer_);
   Grpo grpo(trainer, ops_, engine, *tokenizer_, *task, stage, stage_seed());
+  grpo.set_prompts(prompts);
   if (position_.step > 0) {
     const auto reference = load_trainer_state(*position_.checkpoint, trainer);
     if (!reference.empty()) grpo.set_reference(reference);
@@ -324,6 +337,7 @@ void Runner::run_stage(const GrpoStage& stage) {
   EvaluationPlan plan{stage.name, "before", 0, stage.eval_problems, {}, {}};
   plan.rollout.sampling = stage.sampling;
   plan.rollout.max_completion_length = stage.max_completion_length;
+  plan.rollout.prompts = prompts;
   if (position_.step == 0) evaluate(plan, *task, engine);
   listener_.on_stage(stage, position_.step, stage.max_steps);
 
@@ -381,7 +395,9 @@ void Runner::run_stage(const GrpoStage& stage) {
 }
 
 void Runner::run_stage(const EvalStage& stage) {
-  const auto task = make_task(stage.task, stage.knobs);
+  const auto task =
+      open_task(stage.task, stage.knobs, {stage.verifier, stage.prompt_template, false});
+  const PromptFunction prompts = stage_prompts(stage);
   std::vector<Gate> gates;
   for (const std::string& text : stage.gate) gates.push_back(parse_gate(text));
   if (!gates.empty() && stage.task != "countdown") {
@@ -396,6 +412,7 @@ void Runner::run_stage(const EvalStage& stage) {
                       stage.problems,
                       {stage.sampling, stage.samples, stage.max_completion_length},
                       {}};
+  plan.rollout.prompts = prompts;
   CountdownSkills skills;
   std::string failed;
   plan.extend = [&](const std::vector<RolloutGroup>& groups, OrderedJson& row) {
@@ -419,10 +436,12 @@ void Runner::evaluate(const EvaluationPlan& plan, const Task& task, Engine& engi
   const double all =
       static_cast<double>(problems.size()) * static_cast<double>(plan.rollout.num_generations);
   auto groups = sample_rollouts(engine, *tokenizer_, model_->config(), task, std::move(problems),
-                                plan.rollout, kEvaluationSeed, [&](int64_t done) {
-                                  listener_.on_progress(plan.stage, plan.step,
-                                                        static_cast<double>(done) / all);
-                                });
+                                plan.rollout, kEvaluationSeed,
+                                {[&](int64_t done) {
+                                   listener_.on_progress(plan.stage, plan.step,
+                                                         static_cast<double>(done) / all);
+                                 },
+                                 {}});
   const Evaluation e = evaluate_groups(groups);
   const double seconds = seconds_now() - begin;
   ledger_.add(plan.stage, e.tokens_sampled, 0, flops(e.tokens_sampled, e.completion_length / 2),
@@ -453,7 +472,7 @@ void Runner::keep_completions(const std::string& stage, int64_t step, const Grpo
       const GradedCompletion& c = result.groups[g].completions[i];
       CompletionRow row;
       row.step = step;
-      row.prompt = result.groups[g].problem.prompt;
+      row.prompt = tokenizer_->decode(result.groups[g].prompt);
       row.completion = c.text;
       StreamDecoder decoder(*tokenizer_, false);
       for (const int32_t id : c.completion.ids) row.tokens.push_back(decoder.push(id));

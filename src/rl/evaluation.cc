@@ -2,43 +2,25 @@
 
 #include <algorithm>
 #include <map>
-#include <string>
 
 #include "base/error.h"
-#include "tasks/rational.h"
 
 namespace r1 {
 namespace {
 
 constexpr uint64_t kBootstrapSeed = 1;
 
-// What votes are counted by: a number by its value, other answers by their text without spaces.
-std::string vote_of(const std::string& completion) {
-  const CommittedAnswer answer = committed_answer(completion);
-  if (!answer.found) return "";
-  if (const auto number = parse_number(answer.text)) return number->text();
-  std::string text(answer.text);
-  std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; });
-  return text;
-}
-
 // Whether the answer most of the first k completions give is right; of equally frequent answers the
 // one that came first counts. Completions without an answer do not vote.
 bool majority_is_right(const RolloutGroup& group, size_t k) {
-  std::map<std::string, int64_t> votes;
-  std::vector<std::string> texts;
+  std::map<int64_t, int64_t> votes;
   for (size_t i = 0; i < k; ++i) {
-    texts.push_back(vote_of(group.completions[i].text));
-    if (!texts.back().empty()) ++votes[texts.back()];
+    if (group.completions[i].vote >= 0) ++votes[group.completions[i].vote];
   }
-  const GradedCompletion* best = nullptr;
-  int64_t most = 0;
-  for (size_t i = 0; i < k; ++i) {
-    if (texts[i].empty() || votes[texts[i]] <= most) continue;
-    most = votes[texts[i]];
-    best = &group.completions[i];
-  }
-  return best != nullptr && best->verdict.correct();
+  const auto best = std::max_element(
+      votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best != votes.end() &&
+         group.completions[static_cast<size_t>(best->first)].verdict.correct();
 }
 
 // Where every problem is all right or all wrong, resamples of all-equal problems would claim
@@ -69,6 +51,7 @@ Evaluation evaluate_groups(std::span<const RolloutGroup> groups) {
     for (const GradedCompletion& c : g.completions) {
       right.back() += c.verdict.correct() ? 1 : 0;
       out.tokens_sampled += static_cast<int64_t>(c.completion.ids.size());
+      out.thinking_tokens += c.completion.thinking_tokens;
       out.unparseable += c.verdict.parsed ? 0 : 1;
       out.truncated += c.completion.reason == FinishReason::kLength ? 1 : 0;
     }
@@ -104,7 +87,8 @@ OrderedJson evaluation_json(const Evaluation& e) {
           {"completion_length", e.completion_length},
           {"unparseable", e.unparseable},
           {"truncated", e.truncated},
-          {"tokens_sampled", e.tokens_sampled}};
+          {"tokens_sampled", e.tokens_sampled},
+          {"thinking_tokens", e.thinking_tokens}};
 }
 
 }  // namespace r1

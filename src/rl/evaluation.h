@@ -25,6 +25,7 @@ struct Evaluation {
   std::vector<EvaluationAtK> at_k;  // k = 1, 2, 4, ... samples
   double completion_length = 0;     // tokens
   int64_t unparseable = 0, truncated = 0, tokens_sampled = 0;
+  int64_t thinking_tokens = 0;  // counted under a thinking budget alone
 };
 
 // Every group must have the same number of completions, at least one. Intervals are Wilson's where

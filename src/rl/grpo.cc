@@ -86,10 +86,10 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
   for (int64_t i = 0; i < config_.prompts_per_step; ++i) {
     problems.push_back(task_.sample(rng, Split::kTrain));
   }
-  const RolloutOptions options{config_.sampling, config_.num_generations,
-                               config_.max_completion_length};
+  RolloutOptions options{config_.sampling, config_.num_generations, config_.max_completion_length};
+  options.prompts = prompts_;
   out.groups = sample_rollouts(engine_, tokenizer_, trainer_.model().config(), task_,
-                               std::move(problems), options, seed, progress);
+                               std::move(problems), options, seed, {progress, {}});
 
   std::vector<std::vector<double>> rewards;
   std::vector<double> all;

@@ -4,8 +4,8 @@
 //
 // Departures from the paper, each an option that brings it back: no KL term (beta = 0), no division
 // by the group's deviation and a constant normalizer (Dr. GRPO, Liu et al., 2025), one update a
-// rollout. Groups whose rewards are all equal have no advantages: they are counted and skipped (with
-// beta > 0 their share of the KL term goes with them).
+// rollout. Groups whose rewards are all equal have no advantages: they are counted and skipped
+// (with beta > 0 their share of the KL term goes with them).
 //
 // Because the engine's log-probabilities are the trainer's bit for bit (docs/numerics.md), the
 // first update of a rollout takes the sampled ones as the current policy's and needs a single
@@ -89,6 +89,9 @@ class Grpo {
   Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenizer, const Task& task,
        const GrpoConfig& config, uint64_t seed);
 
+  // How problems are put to the model (rl/rollout.h). At first: prompts as they are.
+  void set_prompts(PromptFunction prompts) { prompts_ = std::move(prompts); }
+
   // Rollout and update number `step`, from 0. What it samples depends on the seed, the step and the
   // weights alone. `progress` as in sample_rollouts.
   GrpoStep step(int64_t step, const std::function<void(int64_t done)>& progress = {});
@@ -109,6 +112,7 @@ class Grpo {
   const Task& task_;
   GrpoConfig config_;
   uint64_t seed_;
+  PromptFunction prompts_;
   std::optional<Model> reference_;
   std::optional<Trainer> reference_scorer_;
 };

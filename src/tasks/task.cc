@@ -61,6 +61,15 @@ Verdict verify_exact(std::string_view answer, std::string_view completion) {
   return right ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
 }
 
+std::string Task::vote(std::string_view completion) const {
+  const CommittedAnswer answer = committed_answer(completion);
+  if (!answer.found) return "";
+  if (const auto number = parse_number(answer.text)) return number->text();
+  std::string text(answer.text);
+  std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; });
+  return text;
+}
+
 KnobValues::KnobValues(std::vector<Knob> knobs, const std::map<std::string, int64_t>& values,
                        std::string_view task)
     : knobs_(std::move(knobs)) {

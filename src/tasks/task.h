@@ -22,6 +22,8 @@ struct Problem {
   std::string answer;  // a reference answer; "" where many are right
   std::string key;     // canonical form of what the split hashes
   Json data;           // the problem's parts, as the verifier reads them
+  // To be put to a model in its chat template; otherwise `prompt` is all that it sees.
+  bool question = false;
 };
 
 // Why a completion got its reward.
@@ -51,6 +53,12 @@ class Task {
   virtual std::vector<Problem> all(Split) const { return {}; }
   // The reward of a completion: any text at all may be given.
   virtual Verdict verify(const Problem& problem, std::string_view completion) const = 0;
+
+  // For majority votes: the answer that a completion gives, "" where it gives none; and whether two
+  // such answers are the same. By default a number counts by its value, other answers by their text
+  // without spaces.
+  virtual std::string vote(std::string_view completion) const;
+  virtual bool same_vote(const std::string& a, const std::string& b) const { return a == b; }
 };
 
 // 1 in 6 keys is held out.

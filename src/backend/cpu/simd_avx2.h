@@ -189,18 +189,20 @@ inline void store_bytes(int8_t* p, V16 x) {
   };
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(narrow(x.a), narrow(x.b)));
 }
-// The binary16 at row(r) in lane r.
+// The dword at row(r) in lane r.
 template <class Row>
-inline V16 load_f16_column(const Row& row) {
-  const auto half = [&](int r) {
-    int16_t bits;
-    memcpy(&bits, row(r), sizeof bits);
-    return bits;
+inline __m256i load_eight_dwords(const Row& row, int first) {
+  const auto dword = [&](int r) {
+    int32_t x;
+    memcpy(&x, row(first + r), sizeof x);
+    return x;
   };
-  return {_mm256_cvtph_ps(_mm_setr_epi16(half(0), half(1), half(2), half(3), half(4), half(5),
-                                         half(6), half(7))),
-          _mm256_cvtph_ps(_mm_setr_epi16(half(8), half(9), half(10), half(11), half(12), half(13),
-                                         half(14), half(15)))};
+  return _mm256_setr_epi32(dword(0), dword(1), dword(2), dword(3), dword(4), dword(5), dword(6),
+                           dword(7));
+}
+template <class Row>
+inline I16 load_dwords(const Row& row) {
+  return {load_eight_dwords(row, 0), load_eight_dwords(row, 8)};
 }
 inline __m256i two_rows(const uint8_t* a, const uint8_t* b) {
   const auto load16 = [](const uint8_t* p) {

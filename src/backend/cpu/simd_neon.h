@@ -193,14 +193,12 @@ inline void store_bytes(int8_t* p, V16 x) {
   const int16x8_t high = vcombine_s16(narrow(x.v[2]), narrow(x.v[3]));
   vst1q_s8(p, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
 }
-// The binary16 at row(r) in lane r.
+// The dword at row(r) in lane r.
 template <class Row>
-inline V16 load_f16_column(const Row& row) {
-  uint16_t bits[16];
-  for (int i = 0; i < 16; ++i) memcpy(bits + i, row(i), sizeof bits[i]);
-  V16 r;
-  for (int i = 0; i < 4; ++i) r.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(bits + 4 * i)));
-  return r;
+inline I16 load_dwords(const Row& row) {
+  uint32_t four[16];
+  for (int i = 0; i < 16; ++i) memcpy(four + i, row(i), sizeof four[i]);
+  return load_int(four);
 }
 // Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
 template <class Row>

@@ -195,15 +195,11 @@ inline void store_bytes(int8_t* p, V16 x) {
   for (int i = 0; i < 16; ++i)
     p[i] = static_cast<int8_t>(static_cast<int32_t>(__builtin_rintf(x.v[i])));
 }
-// The binary16 at row(r) in lane r.
+// The dword at row(r) in lane r.
 template <class Row>
-inline V16 load_f16_column(const Row& row) {
-  V16 r;
-  for (int i = 0; i < 16; ++i) {
-    uint16_t bits;
-    memcpy(&bits, row(i), sizeof bits);
-    r.v[i] = from_f16(bits);
-  }
+inline I16 load_dwords(const Row& row) {
+  I16 r;
+  for (int i = 0; i < 16; ++i) memcpy(r.v + i, row(i), sizeof r.v[i]);
   return r;
 }
 // Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
