@@ -73,6 +73,7 @@ struct Launch {
   fs::path folder;          // where the output goes, and the current folder
   int kill_after_ms = 0;    // 0: never
   uint64_t file_limit = 0;  // bytes a file may have: a disk that fills up; 0: no limit
+  fs::path input;           // the standard input; empty: closed
 };
 
 Outcome launch(const Launch& l) {
@@ -82,7 +83,8 @@ Outcome launch(const Launch& l) {
     if (::chdir(l.folder.c_str()) != 0) ::_exit(99);
     ::dup2(::open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
     ::dup2(::open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-    ::close(STDIN_FILENO);
+    ::close(STDIN_FILENO);  // the next file that is opened takes its place
+    if (!l.input.empty()) ::open(l.input.c_str(), O_RDONLY);
     std::optional<FileSizeLimit> full_disk;
     if (l.file_limit > 0) full_disk.emplace(l.file_limit);
     std::vector<char*> argv = {const_cast<char*>("r1")};
@@ -285,6 +287,74 @@ TEST_F(Program, ScoresWhatItGenerates) {
   }
   const auto sampled = generated["logprobs"].get<std::vector<float>>();
   for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(sampled[i], logprobs[prompt - 1 + i]) << i;
+}
+
+// A checkpoint of the recipe, with a template in the shape of DeepSeek-R1's.
+constexpr const char* kTemplate =
+    "{% for m in messages %}{% if m.role == 'assistant' %}"
+    "{{ m.content.split('</think>')[-1] + '<|endoftext|>' }}"
+    "{% else %}{{ m.role ~ ':' ~ m.content }}{% endif %}{% endfor %}<think>\n";
+
+TEST_F(Program, GeneratesFromConversations) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  fs::copy(newest_checkpoint(path("run") / "checkpoints")->path, path("model"));
+  const std::string rows = R"({"id": 7, "messages": [{"role": "user", "content": "3 7 <think>"}]}
+{"prompt": "Numbers: 3 7"}
+)";
+  write("rows.jsonl", rows);
+  const std::vector<std::string> generate = {
+      "generate", "model",   "--in", "rows.jsonl",       "-n",
+      "2",        "--think", "4",    "--max-new-tokens", "20"};
+  expect_refusal(r1(generate), 2, "rows.jsonl:1: model: has no chat template");
+  write("model/chat_template.jinja", kTemplate);
+  const Outcome o = r1(generate);
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json first = Json::parse(o.out.substr(0, o.out.find('\n')));
+  EXPECT_EQ(first["id"], 7);
+  ASSERT_EQ(first["completions"].size(), 2u);
+  for (const Json& c : first["completions"]) {
+    const std::string thinking = c["thinking"], answer = c["answer"];
+    EXPECT_EQ(c["text"], thinking + "</think>" + answer);
+    EXPECT_EQ(c["ids"].size(), c["logprobs"].size());
+  }
+  // One question by itself is the row of that question.
+  const Outcome one = r1({"generate", "model", "--chat", "--prompt", "3", "--json", "--think", "0",
+                          "--max-new-tokens", "9"});
+  ASSERT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(Json::parse(one.out)["thinking"], "\n");
+  EXPECT_EQ(Json::parse(one.out)["forced"].size(), 3u);
+  write("model/chat_template.jinja", "{{ messages[0].content }}{% include 'x' %}");
+  expect_refusal(r1(generate), 2, "model/chat_template.jinja:1: the tag \"include\"");
+  write("model/chat_template.jinja", "{{ raise_exception('no') }}");
+  expect_refusal(r1(generate), 2,
+                 "rows.jsonl:1: model/chat_template.jinja:1: the template refuses");
+}
+
+TEST_F(Program, Chats) {
+  ASSERT_EQ(run("run", 2).code, 0);
+  fs::copy(newest_checkpoint(path("run") / "checkpoints")->path, path("model"));
+  write("model/chat_template.jinja", kTemplate);
+  write("lines",
+        "/system Be brief.\n/think 3\nhello\n\n/fold\n//again\n/again\n/wat\n/save chat.jsonl\n"
+        "/save no/where.jsonl\n/quit\nnever\n");
+  const Outcome o =
+      launch({{"chat", "model", "--max-new-tokens", "12"}, folder_.path(), 0, 0, path("lines")});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.err.find("there is no \"/wat\""), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("no/where.jsonl"), std::string::npos) << o.err;
+  std::string said;
+  const std::string saved = read_file(path("chat.jsonl"));
+  for (size_t begin = 0; begin < saved.size();) {
+    const size_t end = saved.find('\n', begin);
+    const Json m = Json::parse(saved.substr(begin, end - begin));
+    said += m["role"].get<std::string>()[0];
+    if (m["role"] == "user") said += "(" + m["content"].get<std::string>() + ")";
+    if (m["role"] == "assistant") {
+      EXPECT_NE(m["content"].get<std::string>().find("</think>"), std::string::npos);
+    }
+    begin = end + 1;
+  }
+  EXPECT_EQ(said, "su(hello)au(/again)a");
 }
 
 TEST_F(Program, GradesRows) {

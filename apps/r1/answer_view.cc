@@ -11,10 +11,10 @@ namespace r1 {
 AnswerView::AnswerView(const Tokenizer& tokenizer, bool opens_thinking, bool folded)
     : decoder_(tokenizer, true), think_(opens_thinking), folded_(folded) {}
 
-void AnswerView::push(int32_t id) {
+void AnswerView::push(int32_t id, bool forced) {
   const bool thinking = think_.part() == TextPart::kThinking;
   show(think_.push(decoder_.push(id)));
-  if (thinking && think_.part() == TextPart::kThinking) {
+  if (thinking && think_.part() == TextPart::kThinking && !forced) {
     ++thinking_tokens_;
     show_status();
   }

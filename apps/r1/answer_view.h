@@ -15,7 +15,8 @@ class AnswerView {
   // opens_thinking: the prompt ended in <think>. Folded thinking is not printed.
   AnswerView(const Tokenizer& tokenizer, bool opens_thinking, bool folded);
 
-  void push(int32_t id);
+  // forced: the id was not drawn (engine/thinking_budget.h), and does not count.
+  void push(int32_t id, bool forced);
   void finish();
 
   const std::string& thinking() const { return thinking_; }

@@ -143,6 +143,7 @@ class Chat {
     } else if (name == "/show") {
       show_thinking();
     } else if (name == "/system") {
+      if (!model_.chat) throw InputError("/system: this model has no chat template");
       system_ = argument;
       reset();
     } else if (name == "/reset") {
@@ -168,6 +169,7 @@ class Chat {
     if (!number && argument != "off")
       throw InputError("/think: expected a number of tokens, or off");
     thinking_.max_tokens = number ? tokens : -1;
+    say("thinking %s\n", number ? ("ends after " + argument + " tokens").c_str() : "has no limit");
   }
 
   void show_thinking() const {
@@ -181,6 +183,7 @@ class Chat {
 
   void save(const std::string& file) const {
     if (file.empty()) throw InputError("/save: expected a file's name");
+    if (messages_.empty()) throw InputError("/save: nothing was said yet");
     std::string rows;
     for (const OrderedJson& m : messages_) rows += m.dump() + "\n";
     write_file_atomic(file, rows);
@@ -226,12 +229,10 @@ class Chat {
         puzzle ? make_countdown_problem(*puzzle) : Problem{line + "\n", "", "", {}};
     const Completion c =
         answer({model_.tokenizer.encode(problem.prompt), opens_thinking(problem.prompt)});
-    std::string verdict;
-    if (puzzle) {
-      const std::string text = model_.tokenizer.decode(c.ids, true);
-      verdict = ", " + make_task("countdown")->verify(problem, text).reason;
-    }
-    note(c, verdict);
+    const std::string said = model_.tokenizer.decode(c.ids, true);
+    messages_.push_back({{"role", "user"}, {"content", line}});  // for /save alone
+    messages_.push_back({{"role", "assistant"}, {"content", said}});
+    note(c, puzzle ? ", " + make_task("countdown")->verify(problem, said).reason : "");
   }
 
   // Streams the answer to the terminal. Ctrl-C ends it where it is.
@@ -250,7 +251,7 @@ class Chat {
     r.thinking = thinking_;
     r.thinking.opened_by_prompt = prompt.opens_thinking;
     AnswerView view(model_.tokenizer, prompt.opens_thinking, folded_);
-    engine_.on_token([&](const TokenEvent& e) { view.push(e.id); });
+    engine_.on_token([&](const TokenEvent& e) { view.push(e.id, e.forced); });
     InterruptGuard::take();
     const int64_t id = engine_.submit(std::move(r));
     while (engine_.step()) {

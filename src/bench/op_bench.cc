@@ -101,7 +101,7 @@ std::span<int32_t> OpCall::shuffled(int64_t count, int64_t below) {
 
 std::vector<OpEntry> op_entries() {
   std::vector<OpEntry> all = product_entries();
-  for (const auto& part : {row_entries(), attention_entries()}) {
+  for (const auto& part : {row_entries(), expert_entries(), attention_entries()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

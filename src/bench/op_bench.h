@@ -54,6 +54,7 @@ std::vector<OpEntry> op_entries();
 // The parts of that table.
 std::vector<OpEntry> product_entries();    // op_products.cc
 std::vector<OpEntry> row_entries();        // op_rows.cc
+std::vector<OpEntry> expert_entries();     // op_experts.cc
 std::vector<OpEntry> attention_entries();  // op_attention.cc
 
 struct OpCheck {

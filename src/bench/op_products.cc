@@ -7,31 +7,31 @@
 namespace r1 {
 namespace {
 
-struct Product {
+struct ProductShape {
   int64_t t, n, k;
 };
 
 // The small shapes leave a part of a register tile and of a panel over.
-Product product_of(OpSize size, int64_t rows) {
-  return size == OpSize::kTimed ? Product{rows, 1024, 1024}
-                                : Product{std::min<int64_t>(rows, 37), 120, 75};
+ProductShape product_of(OpSize size, int64_t rows) {
+  return size == OpSize::kTimed ? ProductShape{rows, 1024, 1024}
+                                : ProductShape{std::min<int64_t>(rows, 37), 120, 75};
 }
 
-std::string shape_of(const Product& p) {
+std::string shape_of(const ProductShape& p) {
   return "T=" + std::to_string(p.t) + " N=" + std::to_string(p.n) + " K=" + std::to_string(p.k);
 }
 
-double weight_bytes(DType dtype, const Product& p) {
+double weight_bytes(DType dtype, const ProductShape& p) {
   return static_cast<double>(PackedWeight::bytes(dtype, p.n, p.k));
 }
 
-PackedWeight packed_weight(OpCall& c, DType dtype, const Product& p) {
+PackedWeight packed_weight(OpCall& c, DType dtype, const ProductShape& p) {
   return {dtype, p.n, p.k, c.zeros(1, PackedWeight::bytes(dtype, p.n, p.k) / 4).data};
 }
 
 OpCall pack_call(OpSize size, DType dtype, bool transpose) {
   OpCall c;
-  const Product p = product_of(size, 1);
+  const ProductShape p = product_of(size, 1);
   const Tensor w = transpose ? c.random(p.k, p.n) : c.random(p.n, p.k);
   const PackedWeight packed = packed_weight(c, dtype, p);
   c.shape = "N=" + std::to_string(p.n) + " K=" + std::to_string(p.k);
@@ -45,7 +45,7 @@ OpCall pack_call(OpSize size, DType dtype, bool transpose) {
 
 OpCall matmul_call(OpSize size, DType dtype, int64_t rows) {
   OpCall c;
-  const Product p = product_of(size, rows);
+  const ProductShape p = product_of(size, rows);
   const Tensor x = c.random(p.t, p.k), w = c.random(p.n, p.k), out = c.zeros(p.t, p.n);
   const PackedWeight packed = packed_weight(c, dtype, p);
   c.shape = shape_of(p);
@@ -67,7 +67,7 @@ MappedWeight mapped_weight(OpCall& c, DType dtype, int64_t n, int64_t k) {
 
 OpCall matmul_mapped_call(OpSize size, DType dtype, int64_t rows) {
   OpCall c;
-  Product p = product_of(size, rows);
+  ProductShape p = product_of(size, rows);
   if (size == OpSize::kCheck) p.k = 512;  // block formats want whole blocks
   const Tensor x = c.random(p.t, p.k), out = c.zeros(p.t, p.n);
   const MappedWeight w = mapped_weight(c, dtype, p.n, p.k);
@@ -97,7 +97,7 @@ OpCall embed_mapped_call(OpSize size, DType dtype) {
 
 OpCall weight_gradient_call(OpSize size) {
   OpCall c;
-  const Product p = product_of(size, 512);
+  const ProductShape p = product_of(size, 512);
   const Tensor dout = c.random(p.t, p.n), x = c.random(p.t, p.k), dw = c.random(p.n, p.k);
   c.shape = shape_of(p);
   c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
@@ -110,7 +110,7 @@ OpCall weight_gradient_call(OpSize size) {
 
 OpCall bias_gradient_call(OpSize size) {
   OpCall c;
-  const Product p = product_of(size, 512);
+  const ProductShape p = product_of(size, 512);
   const Tensor dout = c.random(p.t, p.n), dbias = c.random(1, p.n);
   c.shape = "T=" + std::to_string(p.t) + " N=" + std::to_string(p.n);
   c.flops = static_cast<double>(p.t * p.n);

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "model/token_scores.h"
-#include "text/think.h"
 #include "text/tokenizer.h"
 
 namespace r1 {
@@ -28,56 +26,6 @@ struct Engine::Group {
   bool done() const { return finished == request.n; }
 };
 
-// A completion under a thinking budget: which ids it gets that nobody draws.
-struct Engine::Forcing {
-  Forcing(const ThinkingBudget& b, const Tokenizer& tokenizer)
-      : budget(b),
-        think(b.opened_by_prompt),
-        waits_left(b.waits),
-        end_id(tokenizer.token_to_id(kThinkClose)),
-        wait(tokenizer.encode(ThinkingBudget::kWait)),
-        close(tokenizer.encode(ThinkingBudget::kClose)) {
-    if (b.max_tokens == 0 && b.opened_by_prompt) end_thinking();
-  }
-
-  // What stands in the place of a drawn id.
-  int32_t replace(int32_t drawn) {
-    if (queue.empty() && waits_left > 0 && drawn == end_id && thinking()) {
-      --waits_left;
-      queue.assign(wait.begin(), wait.end());
-    }
-    forced = !queue.empty();
-    if (!forced) return drawn;
-    const int32_t id = queue.front();
-    queue.pop_front();
-    return id;
-  }
-
-  // After an id was taken whose text this is. Tags are no thinking, nor is what closes it.
-  void push(const std::string& text, int64_t& thinking_tokens) {
-    const bool before = thinking();
-    think.push(text);
-    if (before && thinking() && !closing) ++thinking_tokens;
-    const bool spent = budget.max_tokens >= 0 && thinking_tokens >= budget.max_tokens;
-    if (thinking() && spent && !closing) end_thinking();
-  }
-
-  bool thinking() const { return think.part() == TextPart::kThinking; }
-  void end_thinking() {
-    closing = true;
-    queue.assign(close.begin(), close.end());
-  }
-
-  ThinkingBudget budget;
-  ThinkStream think;
-  int64_t waits_left;
-  std::optional<int> end_id;  // of </think>, where it is one token
-  std::vector<int32_t> wait, close;
-  std::deque<int32_t> queue;  // to be written next
-  bool forced = false;        // the last id was not drawn
-  bool closing = false;
-};
-
 // A completion that is being written.
 struct Engine::Running {
   Group* group = nullptr;
@@ -88,7 +36,7 @@ struct Engine::Running {
   int64_t promised = 0;  // pages it may still take
   bool finished = false;
   std::unique_ptr<StreamDecoder> decoder;  // where there are stop strings or a thinking budget
-  std::unique_ptr<Forcing> forcing;        // where there is a thinking budget
+  std::unique_ptr<BudgetForcing> forcing;  // where there is a thinking budget
   std::string tail;  // the end of its text, as long as a stop string can reach
 
   Completion& completion() const { return group->completions[static_cast<size_t>(index)]; }
@@ -178,7 +126,10 @@ int64_t Engine::submit(Request request) {
   if (!request.stop.empty() && !tokenizer_) {
     throw InputError("stop strings need a tokenizer");
   }
-  if (request.thinking.active()) check_thinking(request.thinking);
+  if (request.thinking.active()) {
+    if (!tokenizer_) throw InputError("a thinking budget needs a tokenizer");
+    BudgetForcing(request.thinking, *tokenizer_, model_.config().vocab_size);  // refuses bad ones
+  }
   request.max_new_tokens = std::min(request.max_new_tokens, options_.max_context - prompt);
   auto group = std::make_unique<Group>();
   group->id = next_request_++;
@@ -192,23 +143,6 @@ int64_t Engine::submit(Request request) {
   }
   groups_.push_back(std::move(group));
   return groups_.back()->id;
-}
-
-void Engine::check_thinking(const ThinkingBudget& budget) const {
-  if (!tokenizer_) throw InputError("a thinking budget needs a tokenizer");
-  const Forcing forcing(budget, *tokenizer_);
-  if (budget.waits > 0 && !forcing.end_id) {
-    throw InputError("to prolong thinking, " + std::string(kThinkClose) +
-                     " must be one token of the model's vocabulary");
-  }
-  for (const auto& ids : {forcing.wait, forcing.close}) {
-    for (const int32_t id : ids) {
-      if (id >= model_.config().vocab_size) {
-        throw InputError("the tokenizer's id " + std::to_string(id) +
-                         " is outside the model's vocabulary");
-      }
-    }
-  }
 }
 
 void Engine::cancel(int64_t request) {
@@ -278,7 +212,8 @@ void Engine::launch() {
         batch_.copies.push_back({g->pages[full], s->pages.back(), static_cast<int32_t>(rest)});
       }
       if (g->request.thinking.active()) {
-        s->forcing = std::make_unique<Forcing>(g->request.thinking, *tokenizer_);
+        s->forcing = std::make_unique<BudgetForcing>(g->request.thinking, *tokenizer_,
+                                                     model_.config().vocab_size);
       }
       if (!g->request.stop.empty() || s->forcing) {
         s->decoder = std::make_unique<StreamDecoder>(*tokenizer_, false);
@@ -398,8 +333,9 @@ void Engine::accept(Running& s, int32_t id, float logprob) {
   ++stats_.new_tokens;
   const std::string text = s.decoder ? s.decoder->push(id) : "";
   if (s.forcing) {
-    if (s.forcing->forced) c.forced.push_back(static_cast<int64_t>(c.ids.size()) - 1);
-    s.forcing->push(text, c.thinking_tokens);
+    if (s.forcing->forced()) c.forced.push_back(static_cast<int64_t>(c.ids.size()) - 1);
+    s.forcing->push(text);
+    c.thinking_tokens = s.forcing->thinking_tokens();
   }
   const bool stop =
       std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
@@ -408,7 +344,8 @@ void Engine::accept(Running& s, int32_t id, float logprob) {
     s.finished = true;
     c.reason = stop ? FinishReason::kStop : FinishReason::kLength;
   }
-  if (on_token_) on_token_({s.group->id, s.index, id, logprob, s.finished});
+  const bool forced = s.forcing && s.forcing->forced();
+  if (on_token_) on_token_({s.group->id, s.index, id, logprob, s.finished, forced});
 }
 
 bool Engine::stop_string_found(Running& s, const std::string& text) {

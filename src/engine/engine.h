@@ -13,27 +13,15 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/page_pool.h"
+#include "engine/thinking_budget.h"
 #include "model/decoder.h"
 #include "model/sampling.h"
 #include "text/tokenizer.h"
 
 namespace r1 {
-
-// Budget forcing (s1: Muennighoff et al., 2025): thinking of a chosen length.
-struct ThinkingBudget {
-  static constexpr std::string_view kClose = "\n</think>\n\n";
-  static constexpr std::string_view kWait = "Wait";
-
-  int64_t max_tokens = -1;  // after so many tokens of thinking kClose is written; -1: no limit
-  int64_t waits = 0;        // so many times kWait is written in the place of </think>
-  bool opened_by_prompt = false;  // the prompt ended in <think> (text/think.h)
-
-  bool active() const { return max_tokens >= 0 || waits > 0; }
-};
 
 struct Request {
   std::vector<int32_t> prompt;  // at least one token
@@ -65,6 +53,7 @@ struct TokenEvent {
   int32_t id = 0;
   float logprob = 0;
   bool last = false;
+  bool forced = false;  // written by a thinking budget
 };
 
 struct EngineOptions {
@@ -116,9 +105,7 @@ class Engine {
  private:
   struct Running;
   struct Group;
-  struct Forcing;
 
-  void check_thinking(const ThinkingBudget& budget) const;
   void admit();
   void launch();
   void build_batch();

@@ -76,9 +76,9 @@ PromptText ChatTemplate::State::render(const OrderedJson& messages,
     if (!options.eos_token.empty()) {
       variables.emplace_back("eos_token", Value::string(options.eos_token));
     }
-    for (const auto& [name, value] : options.variables.items()) {
-      std::erase_if(variables, [&](const auto& known) { return known.first == name; });
-      variables.emplace_back(name, data(value));
+    for (const auto& given : options.variables.items()) {
+      std::erase_if(variables, [&](const auto& known) { return known.first == given.key(); });
+      variables.emplace_back(given.key(), data(given.value()));
     }
     const Text text = interpreter.run(body, variables);
     PromptText out;

@@ -3,58 +3,9 @@
 #include <algorithm>
 
 #include "text/jinja_format.h"
+#include "text/jinja_strings.h"
 
 namespace r1::jinja {
-
-const Value* Arguments::optional(std::string_view name) {
-  const auto found = std::find_if(named.begin(), named.end(),
-                                  [&](const auto& argument) { return argument.first == name; });
-  if (next_ < positional.size()) {
-    if (found != named.end()) {
-      throw TemplateError(function + "() got multiple values for '" + std::string(name) + "'");
-    }
-    return &positional[next_++];
-  }
-  next_ = positional.size();
-  if (found == named.end()) return nullptr;
-  positional.push_back(std::move(found->second));
-  named.erase(found);
-  ++next_;
-  return &positional.back();
-}
-
-Value Arguments::optional(std::string_view name, Value otherwise) {
-  const Value* given = optional(name);
-  return given ? *given : otherwise;
-}
-
-Value Arguments::required(std::string_view name) {
-  if (const Value* given = optional(name)) return *given;
-  throw TemplateError(function + "() is missing the argument '" + std::string(name) + "'");
-}
-
-int64_t Arguments::integer(std::string_view name, int64_t otherwise) {
-  const Value* given = optional(name);
-  if (!given) return otherwise;
-  if (given->is_integer()) return given->as_int();
-  throw TemplateError(function + "() expects an integer '" + std::string(name) + "', not " +
-                      given->type_name());
-}
-
-bool Arguments::truth(std::string_view name, bool otherwise) {
-  const Value* given = optional(name);
-  return given ? given->truth() : otherwise;
-}
-
-void Arguments::finish() const {
-  if (next_ < positional.size()) {
-    throw TemplateError(function + "() takes " + std::to_string(next_) + " arguments, not " +
-                        std::to_string(positional.size()));
-  }
-  if (!named.empty()) {
-    throw TemplateError(function + "() has no argument '" + named[0].first + "'");
-  }
-}
 
 class Interpreter::Scoped {
  public:
@@ -430,6 +381,19 @@ Value Interpreter::item(const Value& object, const Value& key) {
   if (key.is(Kind::kString)) return attribute(object, key.bytes());
   return Value::undefined(object.type_name() + " object has no element " +
                           to_text(key, budget_).bytes);
+}
+
+Value Interpreter::at_path(Value object, const Value& path, const Value* otherwise) {
+  if (path.is_integer()) return item(object, path);
+  if (!path.is(Kind::kString)) return object;
+  for (const Text& part : split(path.text(), ".", -1, false, budget_)) {
+    const bool digits =
+        !part.bytes.empty() && part.bytes.find_first_not_of("0123456789") == std::string::npos;
+    object = item(object, digits ? Value::integer(parse_int(part.bytes, 10).value_or(0))
+                                 : Value::string(part));
+    if (otherwise && object.is(Kind::kUndefined)) object = *otherwise;
+  }
+  return object;
 }
 
 Value Interpreter::unary(const Node& node, Scope& scope) {

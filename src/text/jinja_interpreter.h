@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,8 @@ struct Arguments {
   Value required(std::string_view name);
   int64_t integer(std::string_view name, int64_t otherwise);
   bool truth(std::string_view name, bool otherwise);
+  Text text(std::string_view name);                          // required
+  std::optional<std::string> string(std::string_view name);  // None counts as not given
   void finish() const;
 
  private:
@@ -57,6 +60,9 @@ class Interpreter {
   // object.name and object[key].
   Value attribute(const Value& object, const std::string& name);
   Value item(const Value& object, const Value& key);
+  // object.a.0.b for the path "a.0.b", object[2] for 2, the object for None. `otherwise`, if it is
+  // not null, stands for what is undefined on the way.
+  Value at_path(Value object, const Value& path, const Value* otherwise = nullptr);
   Text text_of(const Value& value) { return to_text_counted(value); }
 
  private:
@@ -107,7 +113,8 @@ class Interpreter {
 using Filter = Value (*)(Interpreter&, const Value&, Arguments&);
 using Test = bool (*)(Interpreter&, const Value&, Arguments&);
 
-Filter find_filter(std::string_view name);
+Filter find_filter(std::string_view name);       // the next one's too
+Filter find_text_filter(std::string_view name);  // of text and numbers
 Test find_test(std::string_view name);
 // Functions every template sees: range, dict, namespace, raise_exception, strftime_now.
 const Value* find_global(std::string_view name);

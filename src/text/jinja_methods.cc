@@ -1,10 +1,7 @@
-// Methods of strings, dicts and lists, the attributes of `loop`, and the functions that every
-// template sees.
+// Methods of strings, dicts and lists, and the attributes of `loop`.
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 
 #include "text/jinja_format.h"
 #include "text/jinja_interpreter.h"
@@ -16,23 +13,6 @@ namespace {
 
 using Method = Value (*)(Interpreter&, const Value&, Arguments&);
 
-std::optional<std::string> optional_string(Arguments& args, const char* name) {
-  const Value* given = args.optional(name);
-  if (!given || given->is(Kind::kNone)) return std::nullopt;
-  if (!given->is(Kind::kString)) {
-    throw TemplateError(args.function + "() expects a string, not " + given->type_name());
-  }
-  return given->bytes();
-}
-
-Text string_argument(Arguments& args, const char* name) {
-  const Value given = args.required(name);
-  if (!given.is(Kind::kString)) {
-    throw TemplateError(args.function + "() expects a string, not " + given.type_name());
-  }
-  return given.text();
-}
-
 Value list_of(std::vector<Text> texts) {
   List out;
   for (Text& text : texts) out.push_back(Value::string(std::move(text)));
@@ -43,7 +23,7 @@ Value list_of(std::vector<Text> texts) {
 
 template <Side kSide>
 Value strip_method(Interpreter& in, const Value& v, Arguments& args) {
-  const auto chars = optional_string(args, "chars");
+  const auto chars = args.string("chars");
   args.finish();
   in.spend(v.bytes().size());
   return Value::string(strip(v.text(), chars, kSide, in.budget()));
@@ -51,7 +31,7 @@ Value strip_method(Interpreter& in, const Value& v, Arguments& args) {
 
 template <bool kRight>
 Value split_method(Interpreter& in, const Value& v, Arguments& args) {
-  const auto separator = optional_string(args, "sep");
+  const auto separator = args.string("sep");
   const int64_t most = args.integer("maxsplit", -1);
   args.finish();
   return list_of(split(v.text(), separator, most, kRight, in.budget()));
@@ -65,7 +45,7 @@ Value splitlines(Interpreter& in, const Value& v, Arguments& args) {
 
 template <bool kRight>
 Value partition(Interpreter& in, const Value& v, Arguments& args) {
-  const Text separator = string_argument(args, "sep");
+  const Text separator = args.text("sep");
   args.finish();
   const auto parts = split(v.text(), separator.bytes, 1, kRight, in.budget());
   const Value empty = Value::string("");
@@ -113,7 +93,7 @@ Value affix(Interpreter& in, const Value& v, Arguments& args) {
 
 template <bool kEnd>
 Value remove_affix(Interpreter& in, const Value& v, Arguments& args) {
-  const Text affix = string_argument(args, "affix");
+  const Text affix = args.text("affix");
   args.finish();
   in.spend(v.bytes().size());
   const bool there = kEnd ? v.bytes().ends_with(affix.bytes) : v.bytes().starts_with(affix.bytes);
@@ -123,7 +103,7 @@ Value remove_affix(Interpreter& in, const Value& v, Arguments& args) {
 }
 
 Value replace_method(Interpreter& in, const Value& v, Arguments& args) {
-  const Text from = string_argument(args, "old"), to = string_argument(args, "new");
+  const Text from = args.text("old"), to = args.text("new");
   const int64_t most = args.integer("count", -1);
   args.finish();
   return Value::string(replace(v.text(), from.bytes, to, most, in.budget()));
@@ -132,7 +112,7 @@ Value replace_method(Interpreter& in, const Value& v, Arguments& args) {
 // The code point where `what` stands in part of the string, or -1.
 template <bool kLast>
 int64_t position(Interpreter& in, const Value& v, Arguments& args) {
-  const Text what = string_argument(args, "sub");
+  const Text what = args.text("sub");
   const Value start = args.optional("start", Value::none()),
               end = args.optional("end", Value::none());
   args.finish();
@@ -160,7 +140,7 @@ Value position_of(Interpreter& in, const Value& v, Arguments& args) {
 }
 
 Value count_text(Interpreter& in, const Value& v, Arguments& args) {
-  const Text what = string_argument(args, "sub");
+  const Text what = args.text("sub");
   const Value text = part(in, v, args);
   if (what.bytes.empty()) return Value::integer(length(text, in.budget()) + 1);
   const auto pieces = split(text.text(), what.bytes, -1, false, in.budget());
@@ -410,100 +390,6 @@ Value loop_attribute(const Loop& loop, std::string_view name) {
   return {};
 }
 
-// --- functions of every template ---
-
-Value range(Interpreter& in, Arguments& args) {
-  constexpr int64_t kMost = 100000;  // as jinja2's sandbox
-  const int64_t a = args.integer("start", 0);
-  const Value* second = args.optional("stop");
-  const bool one = second == nullptr;
-  const int64_t begin = one ? 0 : a;
-  int64_t end = a;
-  if (!one) {
-    if (!second->is_integer()) throw TemplateError("range() expects integers");
-    end = second->as_int();
-  }
-  const int64_t step = args.integer("step", 1);
-  args.finish();
-  if (step == 0) throw TemplateError("range() arg 3 must not be zero");
-  List out;
-  for (int64_t i = begin; step > 0 ? i < end : i > end;) {
-    if (static_cast<int64_t>(out.size()) == kMost) {
-      throw TemplateError("range() of more than " + std::to_string(kMost) + " numbers");
-    }
-    in.spend(32);
-    out.push_back(Value::integer(i));
-    if (__builtin_add_overflow(i, step, &i)) break;
-  }
-  return Value::sequence(Sequence::Type::kRange, std::move(out));
-}
-
-// dict(mapping or pairs, key=value, ...).
-std::vector<std::pair<Value, Value>> dict_items(Interpreter& in, Arguments& args) {
-  std::vector<std::pair<Value, Value>> out;
-  auto set = [&](const Value& key, Value value) {
-    for (auto& [known, old] : out) {
-      if (!equal(known, key, in.budget())) continue;
-      old = std::move(value);
-      return;
-    }
-    in.spend(64);
-    out.emplace_back(key, std::move(value));
-  };
-  Variables named = std::exchange(args.named, {});
-  if (const Value* from = args.optional("mapping")) {
-    if (from->is(Kind::kDict)) {
-      for (const auto& [key, value] : from->as_dict().items) set(key, value);
-    } else {
-      for (const Value& pair : iterate(*from, in.budget())) {
-        const List both = iterate(pair, in.budget());
-        if (both.size() != 2) throw TemplateError("dict() expects pairs");
-        set(both[0], both[1]);
-      }
-    }
-  }
-  args.finish();
-  for (auto& [key, value] : named) set(Value::string(key), std::move(value));
-  return out;
-}
-
-Value dict(Interpreter& in, Arguments& args) {
-  return Value::dict(dict_items(in, args));
-}
-
-Value make_namespace(Interpreter& in, Arguments& args) {
-  auto space = std::make_shared<Namespace>();
-  for (auto& [key, value] : dict_items(in, args)) {
-    if (!key.is(Kind::kString)) throw TemplateError("namespace() expects names");
-    if (key.bytes().starts_with("_")) {
-      throw TemplateError("cannot store the underscore-prefixed attribute " + key.bytes());
-    }
-    if (value.is(Kind::kNamespace) || value.is(Kind::kLoop)) {
-      throw TemplateError("a " + value.type_name() + " within a namespace is not supported");
-    }
-    space->attributes.emplace_back(key.bytes(), std::move(value));
-  }
-  return Value::of(std::move(space));
-}
-
-Value raise_exception(Interpreter& in, Arguments& args) {
-  const Value message = args.required("message");
-  args.finish();
-  throw TemplateError("the template refuses: " + in.text_of(message).bytes);
-}
-
-Value strftime_now(Interpreter&, Arguments& args) {
-  const Text format = string_argument(args, "format");
-  args.finish();
-  if (format.size() > 256) throw TemplateError("strftime_now: a format of more than 256 bytes");
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  ::localtime_r(&now, &local);
-  std::array<char, 4096> out{};
-  const size_t size = std::strftime(out.data(), out.size(), format.bytes.c_str(), &local);
-  return Value::string(to_utf8_lossy({out.data(), size}));
-}
-
 Value bind(const Value& object, const Row& row) {
   return Value::function(std::string(row.name),
                          [object, method = row.method](Interpreter& in, Arguments& args) {
@@ -524,20 +410,6 @@ Value find_method(const Value& object, const std::string& name) {
     if (row.name == name) return bind(object, row);
   }
   return object.is(Kind::kLoop) ? loop_attribute(object.loop(), name) : Value();
-}
-
-const Value* find_global(std::string_view name) {
-  static const Variables kGlobals = {
-      {"dict", Value::function("dict", dict)},
-      {"namespace", Value::function("namespace", make_namespace)},
-      {"raise_exception", Value::function("raise_exception", raise_exception)},
-      {"range", Value::function("range", range)},
-      {"strftime_now", Value::function("strftime_now", strftime_now)},
-  };
-  for (const auto& [known, value] : kGlobals) {
-    if (known == name) return &value;
-  }
-  return nullptr;
 }
 
 }  // namespace r1::jinja

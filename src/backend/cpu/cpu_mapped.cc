@@ -54,30 +54,61 @@ struct Inputs {
   }
 };
 
-// Calls place(bytes) for each array and returns the inputs that the parts need.
-Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, auto&& place) {
+// Hands out pieces of `memory`; of none, only counts what they take.
+struct Pieces {
+  std::byte* memory = nullptr;
+  int64_t taken = 0;
+
+  template <class T>
+  T* take(int64_t count) {
+    const int64_t at =
+        std::exchange(taken, taken + (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64);
+    return memory ? reinterpret_cast<T*>(memory + at) : nullptr;
+  }
+};
+
+// The inputs that the parts need.
+Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, Pieces& pieces) {
   Inputs in;
   for (const MappedWeight& w : parts) {
     in.bf16 = in.bf16 || w.dtype == DType::kBF16;
     const int64_t group = group_of(w.dtype);
     if (group == 0 || in.find(format_of(w.dtype))) continue;
-    ByteRows b{.q = nullptr,
-               .scale = nullptr,
-               .scaled_sum = nullptr,
-               .start = nullptr,
-               .k = k,
-               .group = group};
-    b.q = reinterpret_cast<int8_t*>(place(rows * k));
-    b.scale = reinterpret_cast<float*>(place(rows * k / 32 * 4));
-    b.scaled_sum = reinterpret_cast<float*>(place(rows * k / 32 * 4));
-    b.start = reinterpret_cast<int32_t*>(place(rows * k / group * 4));
+    const ByteRows b{.q = pieces.take<int8_t>(rows * k),
+                     .scale = pieces.take<float>(rows * k / 32),
+                     .scaled_sum = pieces.take<float>(rows * k / 32),
+                     .start = pieces.take<int32_t>(rows * k / group),
+                     .k = k,
+                     .group = group};
     in.bytes.emplace_back(format_of(w.dtype), b);
   }
   if (in.bf16) {
     in.rounded_stride = (k + 1) / 2 * 2;
-    in.rounded = reinterpret_cast<float*>(place(rows * in.rounded_stride * 4));
+    in.rounded = pieces.take<float>(rows * in.rounded_stride);
   }
   return in;
+}
+
+// The product of one part, whose columns of the output begin at `column`.
+Matmul product_of(ConstTensor x, const Inputs& in, const MappedWeight& w, const float* bias,
+                  bool add, Tensor out, int64_t column) {
+  R1_CHECK(x.cols == w.k && w.k % dtype_block(w.dtype) == 0);
+  R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
+  const ByteRows* bytes = in.find(format_of(w.dtype));
+  const bool bf16 = w.dtype == DType::kBF16;
+  return {.format = format_of(w.dtype),
+          .x = bf16 ? in.rounded : x.data,
+          .xs = bf16 ? in.rounded_stride : x.stride,
+          .bytes = bytes ? *bytes : ByteRows{},
+          .w = reinterpret_cast<const uint8_t*>(w.data),
+          .row_bytes = w.row_bytes(),
+          .scales = w.scales,
+          .n = w.n,
+          .k = w.k,
+          .bias = bias ? bias + column : nullptr,
+          .add = add,
+          .out = out.data + column,
+          .os = out.stride};
 }
 
 }  // namespace
@@ -85,16 +116,10 @@ Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, aut
 void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
                            bool add, Tensor out) {
   R1_CHECK(out.rows == x.rows);
-  const auto rounded_up = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
-  int64_t size = 0;
-  lay_out(x.rows, x.cols, parts, [&](int64_t bytes) -> std::byte* {
-    size += rounded_up(bytes);
-    return nullptr;
-  });
-  std::byte* next = reinterpret_cast<std::byte*>(scratch(size / 4));
-  const Inputs in = lay_out(x.rows, x.cols, parts, [&](int64_t bytes) {
-    return std::exchange(next, next + rounded_up(bytes));
-  });
+  Pieces counted;
+  lay_out(x.rows, x.cols, parts, counted);
+  Pieces pieces{reinterpret_cast<std::byte*>(scratch(counted.taken / 4))};
+  const Inputs in = lay_out(x.rows, x.cols, parts, pieces);
   split(x.rows, 1 + (1 << 17) / (1 + x.cols), 1, [&](int64_t begin, int64_t end) {
     if (in.bf16) {
       kernels_.round_rows(x.data, x.stride, x.cols, in.rounded, in.rounded_stride, begin, end);
@@ -105,7 +130,7 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   });
 
   // A few tasks a thread; a panel is expanded once for kMappedRows rows.
-  const int64_t row_step = std::min<int64_t>(std::max<int64_t>(1, x.rows), kMappedRows);
+  const int64_t row_step = std::clamp<int64_t>(x.rows, 1, kMappedRows);
   const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
   int64_t all_panels = 0;
   for (const MappedWeight& w : parts) all_panels += PackedWeight::panels(w.n);
@@ -118,25 +143,9 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   std::vector<Part> products;
   int64_t column = 0, blocks = 0;
   for (const MappedWeight& w : parts) {
-    R1_CHECK(x.cols == w.k && w.k % dtype_block(w.dtype) == 0);
-    R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
-    const ByteRows* bytes = in.find(format_of(w.dtype));
-    const bool bf16 = w.dtype == DType::kBF16;
-    const Matmul m{.format = format_of(w.dtype),
-                   .x = bf16 ? in.rounded : x.data,
-                   .xs = bf16 ? in.rounded_stride : x.stride,
-                   .bytes = bytes ? *bytes : ByteRows{},
-                   .w = reinterpret_cast<const uint8_t*>(w.data),
-                   .row_bytes = w.row_bytes(),
-                   .scales = w.scales,
-                   .n = w.n,
-                   .k = w.k,
-                   .bias = bias ? bias + column : nullptr,
-                   .add = add,
-                   .out = out.data + column,
-                   .os = out.stride};
     const int64_t panels = PackedWeight::panels(w.n);
-    products.push_back({m, panels, (panels + panel_step - 1) / panel_step});
+    products.push_back({product_of(x, in, w, bias, add, out, column), panels,
+                        (panels + panel_step - 1) / panel_step});
     column += w.n;
     blocks += products.back().blocks;
   }

@@ -15,6 +15,7 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 // What the kernels below stand on comes first.
 #include "backend/cpu/attention.inl"
 #include "backend/cpu/products.inl"
+#include "backend/cpu/products_bytes.inl"
 #include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"
 
