@@ -1,8 +1,8 @@
 // The verifiers: any completion against any answer has a verdict, soon. The input's first line is
 // the reference answer, the rest the completion.
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <string>
 #include <string_view>
 
@@ -22,7 +22,7 @@ void verify(std::string_view input) {
   problem.answer = "3" + std::string(input.substr(0, line));
   problem.prompt = "Find " + problem.answer;
   const std::string completion(input.substr(std::min(line + 1, input.size())));
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of this process: others may be busy
   for (const char* name : {"math", "exact"}) {
     const Verdict v = make_verifier(name)->verify(problem, completion);
     check((v.reward == 1) == (v.reason == "correct") && (v.parsed || v.reward == 0));
@@ -33,12 +33,16 @@ void verify(std::string_view input) {
   // An answer is itself.
   const std::string answer(input.substr(0, std::min(line, kMaxAnswerText)));
   if (!answer.empty()) match_answers(answer, answer + " ");
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  check(took.count() < 2);
+  check(std::clock() - begin < 2 * CLOCKS_PER_SEC);
 }
 
 }  // namespace
 }  // namespace r1
+
+// CLN leaks a number where one of its functions throws.
+extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier)
+  return "leak:libcln";
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   r1::verify({reinterpret_cast<const char*>(data), size});
