@@ -1,5 +1,5 @@
 // DeepseekV3ForCausalLM (DeepSeek-V3 technical report, 2024): DeepSeek-V3 and DeepSeek-R1. V2's
-// attention; experts by sigmoid scores, chosen with a correction bias in the best groups (sections
+// attention; experts by sigmoid scores, chosen with a correction bias in the best groups (section
 // 2.1.2). The layers of multi-token prediction (section 2.2), which follow the decoder's in the
 // file, serve training and speculation: they are passed over, and a saved model has none.
 #include "model/architecture.h"

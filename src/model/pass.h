@@ -12,8 +12,9 @@ struct Pass {
   const Batch& batch;
   KvCache& kv;
   Ops& ops;
-  Arena* kept;     // what a block's backward needs; for inference the same as
-  Arena* scratch;  // what is given up when the block is done
+  // What a block's backward needs, and what is given up when the block is done: the same where
+  // nothing is kept, or block inputs alone.
+  Arena *kept, *scratch;
 
   const ModelConfig& config() const { return model.config(); }
   int64_t rows() const { return batch.rows(); }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kBlockKeys = kBlockPages * kPageSize;
 
-constexpr int kColumns = 64;  // of values that a block is read in at a time
+constexpr int kColumns = 64;  // of transposed values that are turned into rows at a time
 
 struct Query {
   const float* q;
@@ -176,10 +176,11 @@ void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Query* qu
   if (column < v.width) add_values_tail<kTile>(queries, v, count, column, to + column);
 }
 
-// Columns [column, column + width) of a block's values.
+// A block's values from `column` on: all of them, or kColumns where they are to be transposed.
 void read_values(const Attention& a, const KeyBlock& b, int pages, int64_t column,
                  ValueColumns& v) {
-  v.width = a.value_dim - column < kColumns ? a.value_dim - column : kColumns;
+  v.width = a.value_dim - column;
+  if (!a.v && v.width > kColumns) v.width = kColumns;
   v.stride = a.v ? a.value_dim : kColumns;
   for (int p = 0; p < pages; ++p) {
     if (a.v) {
@@ -250,7 +251,7 @@ void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
     const int64_t begin = (blind > 0 ? blind : 0) * a.heads;
     for_each_tile(queries, begin, total,
                   [&]<int kTile, int kSide>(Query* q) { meet_keys<kTile, kSide>(a, b, q); });
-    for (int64_t column = 0; column < a.value_dim; column += kColumns) {
+    for (int64_t column = 0; column < a.value_dim; column += v.width) {
       read_values(a, b, pages, column, v);
       for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
         meet_values<kTile, kSide>(b, v, column, q);
