@@ -73,7 +73,7 @@ struct Launch {
   fs::path folder;          // where the output goes, and the current folder
   int kill_after_ms = 0;    // 0: never
   uint64_t file_limit = 0;  // bytes a file may have: a disk that fills up; 0: no limit
-  fs::path input;           // the standard input; empty: closed
+  fs::path input = {};      // the standard input; empty: closed
 };
 
 Outcome launch(const Launch& l) {
