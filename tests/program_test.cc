@@ -322,7 +322,8 @@ TEST_F(Program, GeneratesFromConversations) {
                           "--max-new-tokens", "9"});
   ASSERT_EQ(one.code, 0) << one.err;
   EXPECT_EQ(Json::parse(one.out)["thinking"], "\n");
-  EXPECT_EQ(Json::parse(one.out)["forced"].size(), 3u);
+  // "\n", "</think>", "\n", "\n"
+  EXPECT_EQ(Json::parse(one.out)["forced"].size(), 4u);
   write("model/chat_template.jinja", "{{ messages[0].content }}{% include 'x' %}");
   expect_refusal(r1(generate), 2, "model/chat_template.jinja:1: the tag \"include\"");
   write("model/chat_template.jinja", "{{ raise_exception('no') }}");
