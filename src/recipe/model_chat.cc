@@ -48,7 +48,10 @@ ChatPrompt ChatFormat::prompt(const OrderedJson& messages, ChatTemplateOptions o
   if (options.bos_token.empty()) options.bos_token = texts_.bos_token;
   if (options.eos_token.empty()) options.eos_token = texts_.eos_token;
   const PromptText text = template_.render(messages, options);
-  return {tokenizer_.encode(text), r1::opens_thinking(text.text)};
+  // The template's own <think>, not one that a message ends in.
+  const size_t tag = text.text.rfind(kThinkOpen);
+  const bool own = text.data.empty() || text.data.back().end <= tag;
+  return {tokenizer_.encode(text), own && r1::opens_thinking(text.text)};
 }
 
 ChatPrompt ChatFormat::user_prompt(const std::string& text) const {

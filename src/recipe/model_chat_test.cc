@@ -57,6 +57,10 @@ TEST_F(ModelChatTest, EarlierThinkingIsDropped) {
   EXPECT_EQ(tokenizer_.decode(format(kPlain)->prompt(chat).ids), "134");
 }
 
+TEST_F(ModelChatTest, UsersDoNotOpenTheThinking) {
+  EXPECT_FALSE(format(kPlain)->user_prompt("1 <think>").opens_thinking);
+}
+
 TEST_F(ModelChatTest, NoTemplate) {
   EXPECT_FALSE(format(nullptr));
   EXPECT_FALSE(format(kPlain)->opens_thinking());

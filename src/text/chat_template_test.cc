@@ -143,6 +143,11 @@ TEST(ChatTemplate, BombsEndAsOneLine) {
     EXPECT_NE(error.find(part), error.npos) << source.substr(0, 100) << "\n" << error;
     EXPECT_EQ(error.find('\n'), error.npos);
   }
+  std::string ifs, ends;
+  for (int i = 0; i < 150; ++i) ifs += "{% if true %}", ends += "{% endif %}";
+  EXPECT_NE(error_of("{% macro f() %}" + ifs + "{{ f() }}" + ends + "{% endmacro %}{{ f() }}")
+                .find("does a macro call itself"),
+            std::string::npos);
   std::string chain = "{{ 1", nested;
   for (int i = 0; i < 5000; ++i) chain += " + 1";
   for (int i = 0; i < 5000; ++i) nested += "{% if true %}";

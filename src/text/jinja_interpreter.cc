@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "text/jinja_format.h"
-#include "text/jinja_strings.h"
 
 namespace r1::jinja {
 
@@ -27,6 +26,26 @@ class Interpreter::Scoped {
  private:
   Interpreter& interpreter_;
   std::unique_ptr<Scope> scope_;
+};
+
+class Interpreter::Nested {
+ public:
+  Nested(Interpreter& interpreter, const Node& node) : depth_(interpreter.depth_) {
+    interpreter.line_ = node.line;
+    interpreter.spend(16);
+    if (depth_ >= interpreter.limits_.depth) {
+      throw TemplateError("the run is nested deeper than " +
+                          std::to_string(interpreter.limits_.depth) +
+                          "; does a macro call itself without end?");
+    }
+    ++depth_;
+  }
+  ~Nested() { --depth_; }
+  Nested(const Nested&) = delete;
+  Nested& operator=(const Nested&) = delete;
+
+ private:
+  int& depth_;
 };
 
 Text Interpreter::run(const Body& body, const Variables& variables) {
@@ -59,8 +78,7 @@ Interpreter::Flow Interpreter::execute(const Body& body, Scope& scope) {
 }
 
 Interpreter::Flow Interpreter::execute(const Node& node, Scope& scope) {
-  line_ = node.line;
-  spend(16);
+  const Nested nested(*this, node);
   switch (node.kind) {
     case NodeKind::kText:
       output(node.constant.text());
@@ -250,19 +268,7 @@ Value Interpreter::call_macro(const Node& node, Scope& scope, Arguments& argumen
 // --- expressions ---
 
 Value Interpreter::evaluate(const Node& node, Scope& scope) {
-  spend(16);
-  line_ = node.line;
-  if (depth_ >= limits_.depth) {
-    throw TemplateError("evaluation nested deeper than " + std::to_string(limits_.depth) +
-                        "; does a macro call itself without end?");
-  }
-  ++depth_;
-  Value value = evaluate_node(node, scope);
-  --depth_;
-  return value;
-}
-
-Value Interpreter::evaluate_node(const Node& node, Scope& scope) {
+  const Nested nested(*this, node);
   auto list = [&] {
     List items;
     for (const NodePtr& item : node.items) items.push_back(evaluate(*item, scope));
@@ -339,61 +345,6 @@ Value Interpreter::dict(const Node& node, Scope& scope) {
     }
   }
   return Value::dict(std::move(items));
-}
-
-Value Interpreter::attribute(const Value& object, const std::string& name) {
-  switch (object.kind()) {
-    case Kind::kUndefined:
-      throw TemplateError(object.why_undefined());
-    case Kind::kNamespace:
-      if (const Value* value = object.space().find(name)) return *value;
-      break;
-    default:
-      if (Value method = find_method(object, name); !method.is(Kind::kUndefined)) return method;
-      if (object.is(Kind::kDict)) {
-        if (const Value* value = find(object.as_dict(), name)) return *value;
-      }
-  }
-  const bool none = object.is(Kind::kNone);
-  return Value::undefined(none ? "'None' has no attribute '" + name + "'"
-                               : "'" + object.type_name() + " object' has no attribute '" + name +
-                                     "'");
-}
-
-Value Interpreter::item(const Value& object, const Value& key) {
-  if (object.is(Kind::kUndefined)) throw TemplateError(object.why_undefined());
-  if (object.is(Kind::kDict)) {
-    if (const Value* value = find(object.as_dict(), key, budget_)) return *value;
-  } else if (key.is_integer() && (object.is(Kind::kString) || object.is(Kind::kSequence))) {
-    const bool indexed =
-        object.is(Kind::kString) || (!object.is_sequence(Sequence::Type::kGenerator) &&
-                                     !object.is_sequence(Sequence::Type::kView));
-    const int64_t size = indexed ? length(object, budget_) : 0;
-    const int64_t at = key.as_int() < 0 ? key.as_int() + size : key.as_int();
-    if (at >= 0 && at < size) {
-      if (object.is(Kind::kSequence)) return object.seq().items[static_cast<size_t>(at)];
-      const auto begins = object.text().code_points(budget_);
-      const size_t begin = begins[static_cast<size_t>(at)];
-      return Value::string(
-          object.text().substr(begin, begins[static_cast<size_t>(at) + 1] - begin));
-    }
-  }
-  if (key.is(Kind::kString)) return attribute(object, key.bytes());
-  return Value::undefined(object.type_name() + " object has no element " +
-                          to_text(key, budget_).bytes);
-}
-
-Value Interpreter::at_path(Value object, const Value& path, const Value* otherwise) {
-  if (path.is_integer()) return item(object, path);
-  if (!path.is(Kind::kString)) return object;
-  for (const Text& part : split(path.text(), ".", -1, false, budget_)) {
-    const bool digits =
-        !part.bytes.empty() && part.bytes.find_first_not_of("0123456789") == std::string::npos;
-    object = item(object, digits ? Value::integer(parse_int(part.bytes, 10).value_or(0))
-                                 : Value::string(part));
-    if (otherwise && object.is(Kind::kUndefined)) object = *otherwise;
-  }
-  return object;
 }
 
 Value Interpreter::unary(const Node& node, Scope& scope) {
@@ -509,7 +460,7 @@ bool Interpreter::test(const std::string& name, const Value& value, Arguments ar
   return t(*this, value, arguments);
 }
 
-Text Interpreter::to_text_counted(const Value& value) {
+Text Interpreter::text_of(const Value& value) {
   if (value.is(Kind::kString)) spend(value.bytes().size());
   return to_text(value, budget_);
 }

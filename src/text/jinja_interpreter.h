@@ -20,7 +20,7 @@ using Variables = std::vector<std::pair<std::string, Value>>;
 struct Limits {
   int64_t work = int64_t{1} << 27;  // see Budget: 128 MiB made, or a second or so
   size_t output_bytes = size_t{32} << 20;
-  int depth = 600;  // of nodes being evaluated, through macros too
+  int depth = 1000;  // of nodes being run, through macros too; Python's own limit on calls
 };
 
 // What a function, filter or test was called with. Each parameter is asked for once, in the order
@@ -63,7 +63,7 @@ class Interpreter {
   // object.a.0.b for the path "a.0.b", object[2] for 2, the object for None. `otherwise`, if it is
   // not null, stands for what is undefined on the way.
   Value at_path(Value object, const Value& path, const Value* otherwise = nullptr);
-  Text text_of(const Value& value) { return to_text_counted(value); }
+  Text text_of(const Value& value);  // str()
 
  private:
   enum class Flow { kNext, kBreak, kContinue };
@@ -76,6 +76,8 @@ class Interpreter {
 
   // A scope for the time of a block; kept to the end of the run where a macro needs it.
   class Scoped;
+  // Counts the nodes being run.
+  class Nested;
 
   Flow execute(const Body& body, Scope& scope);
   Flow execute(const Node& node, Scope& scope);
@@ -88,7 +90,6 @@ class Interpreter {
   Value call_macro(const Node& node, Scope& scope, Arguments& arguments);
 
   Value evaluate(const Node& node, Scope& scope);
-  Value evaluate_node(const Node& node, Scope& scope);
   Value name(const Node& node, const Scope& scope);
   Value unary(const Node& node, Scope& scope);
   Value binary(const Node& node, Scope& scope);
@@ -99,7 +100,6 @@ class Interpreter {
   Value dict(const Node& node, Scope& scope);
   Value filter_block(const Node& node, Value value, Scope& scope);
   Arguments arguments(const Node& node, std::string function, size_t first, Scope& scope);
-  Text to_text_counted(const Value& value);
 
   const Limits limits_;
   Budget budget_;

@@ -1,7 +1,8 @@
-// Arithmetic and slices.
+// Arithmetic, slices, and what is asked of an object by name or index.
 #include <algorithm>
 #include <cmath>
 
+#include "text/jinja_format.h"
 #include "text/jinja_interpreter.h"
 #include "text/jinja_strings.h"
 
@@ -177,6 +178,61 @@ Value slice_of(const Value& object, const Value& begin, const Value& end, const 
   }
   if (!sequence) return Value::string(std::move(text));
   return Value::sequence(object.seq().type, std::move(items));
+}
+
+Value Interpreter::attribute(const Value& object, const std::string& name) {
+  switch (object.kind()) {
+    case Kind::kUndefined:
+      throw TemplateError(object.why_undefined());
+    case Kind::kNamespace:
+      if (const Value* value = object.space().find(name)) return *value;
+      break;
+    default:
+      if (Value method = find_method(object, name); !method.is(Kind::kUndefined)) return method;
+      if (object.is(Kind::kDict)) {
+        if (const Value* value = find(object.as_dict(), name)) return *value;
+      }
+  }
+  const bool none = object.is(Kind::kNone);
+  return Value::undefined(none ? "'None' has no attribute '" + name + "'"
+                               : "'" + object.type_name() + " object' has no attribute '" + name +
+                                     "'");
+}
+
+Value Interpreter::item(const Value& object, const Value& key) {
+  if (object.is(Kind::kUndefined)) throw TemplateError(object.why_undefined());
+  if (object.is(Kind::kDict)) {
+    if (const Value* value = find(object.as_dict(), key, budget_)) return *value;
+  } else if (key.is_integer() && (object.is(Kind::kString) || object.is(Kind::kSequence))) {
+    const bool indexed =
+        object.is(Kind::kString) || (!object.is_sequence(Sequence::Type::kGenerator) &&
+                                     !object.is_sequence(Sequence::Type::kView));
+    const int64_t size = indexed ? length(object, budget_) : 0;
+    const int64_t at = key.as_int() < 0 ? key.as_int() + size : key.as_int();
+    if (at >= 0 && at < size) {
+      if (object.is(Kind::kSequence)) return object.seq().items[static_cast<size_t>(at)];
+      const auto begins = object.text().code_points(budget_);
+      const size_t begin = begins[static_cast<size_t>(at)];
+      return Value::string(
+          object.text().substr(begin, begins[static_cast<size_t>(at) + 1] - begin));
+    }
+  }
+  if (key.is(Kind::kString)) return attribute(object, key.bytes());
+  return Value::undefined(object.type_name() + " object has no element " +
+                          to_text(key, budget_).bytes);
+}
+
+Value Interpreter::at_path(Value object, const Value& path, const Value* otherwise) {
+  if (path.is_integer()) return item(object, path);
+  if (!path.is(Kind::kString)) return object;
+  for (const Text& part : split(path.text(), ".", -1, false, budget_)) {
+    const bool digits =
+        !part.bytes.empty() && part.bytes.find_first_not_of("0123456789") == std::string::npos;
+    object = item(object, digits ? Value::integer(parse_int(part.bytes, 10).value_or(0))
+                                 : Value::string(part));
+    if (otherwise && object.is(Kind::kUndefined)) object = *otherwise;
+  }
+  return object;
 }
 
 }  // namespace r1::jinja
