@@ -4,7 +4,7 @@
 #
 #   scripts/fuzz.sh [SECONDS [TARGET...]]     default: 60 s, all of tests/fuzz
 . "$(dirname "$0")/common.sh"
-packages="$packages clang llvm"
+packages="$packages clang libclang-rt-dev llvm"
 install_packages
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
