@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "base/rng.h"
+#include "contract.h"
 #include "engine/engine.h"
 #include "model/scorer.h"
 #include "model/token_scores.h"
@@ -99,53 +100,6 @@ Model open(const ModelConfig& config, DType type, Ops& ops, std::optional<DType>
                      Model::Use::kInference);
 }
 
-std::vector<int32_t> random_tokens(uint64_t seed, int64_t count) {
-  Rng rng(seed);
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(rng.below(101)));
-  return ids;
-}
-
-// Logits over the whole vocabulary of every position, in chunks of the given sizes (the last one
-// repeats), beside `others` unrelated sequences.
-std::vector<float> all_logits(const Model& model, Ops& ops, const std::vector<int32_t>& ids,
-                              const std::vector<int64_t>& chunks, int others) {
-  const ModelConfig& c = model.config();
-  const auto length = static_cast<int64_t>(ids.size());
-  KvCache kv(c, c.num_hidden_layers, 100);
-  Activations memory(Activations::Keep::kNothing);
-  std::vector<float> result(static_cast<size_t>(length * c.vocab_size));
-  std::vector<std::vector<int32_t>> tables(static_cast<size_t>(others) + 1);
-  int32_t page = 99;  // pages in no particular order
-  for (auto& t : tables) {
-    for (int64_t i = 0; i < pages_for(length); ++i) t.push_back(page--);
-  }
-  size_t turn = 0;
-  for (int64_t done = 0; done < length; ++turn) {
-    const int64_t count = std::min(chunks[std::min(turn, chunks.size() - 1)], length - done);
-    const auto piece = [&](const std::vector<int32_t>& all) {
-      return std::span(all).subspan(static_cast<size_t>(done), static_cast<size_t>(count));
-    };
-    Batch b;
-    for (int o = 0; o < others; ++o) {
-      const auto other = random_tokens(100 + static_cast<uint64_t>(o), length);
-      b.add(piece(other), done, tables[static_cast<size_t>(o) + 1].data(), o + 1);
-    }
-    const int64_t row = b.add(piece(ids), done, tables[0].data(), 0);
-    for (int64_t i = 0; i < count; ++i) b.outputs.push_back(static_cast<int32_t>(row + i));
-    Buffer hidden = Buffer::of_floats(count * c.hidden_size);
-    const Tensor h(hidden.floats(), count, c.hidden_size);
-    forward(model, b, kv, ops, memory, h);
-    compute_logits(model, h, ops, {result.data() + done * c.vocab_size, count, c.vocab_size});
-    done += count;
-  }
-  return result;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 // Far enough from uniform that a wrong weight shows.
 bool varied(const std::vector<float>& logits) {
   float low = logits[0], high = logits[0];
@@ -166,7 +120,7 @@ class ContractMapped : public testing::TestWithParam<MappedCase> {};
 
 TEST_P(ContractMapped, AnyChunkingThreadsAndInstructionSetGiveTheSameLogits) {
   const auto& [architecture, type] = GetParam();
-  const auto ids = random_tokens(1, 50);
+  const auto ids = random_tokens(1, 50, 101);
   std::vector<float> first;
   for (const BackendChoice& choice : available_backends()) {
     if (choice.backend == "ref") continue;
@@ -195,7 +149,7 @@ TEST_P(ContractMapped, SampledLogProbabilitiesAreScored) {
   const auto ops = make_ops(pool);
   const Model model = open(small(GetParam().architecture), GetParam().type, *ops);
   Request r;
-  r.prompt = random_tokens(3, 21);
+  r.prompt = random_tokens(3, 21, 101);
   r.n = 3;
   r.max_new_tokens = 20;
   EngineOptions options;
@@ -229,7 +183,7 @@ INSTANTIATE_TEST_SUITE_P(All, ContractMapped, testing::ValuesIn(mapped_cases()),
 // A file's values do not change when they are packed; float16 and float8 are exact in float32.
 TEST(ContractMapped, PackedWeightsGiveTheSameLogits) {
   ThreadPool pool(2);
-  const auto ids = random_tokens(2, 30);
+  const auto ids = random_tokens(2, 30, 101);
   for (const BackendChoice& choice : available_backends()) {
     if (choice.backend == "ref") continue;
     const auto ops = make_ops(pool, choice.isa);

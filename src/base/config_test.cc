@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 
 #include "base/error.h"
+#include "base/testing.h"
 
 namespace r1 {
 namespace {
@@ -62,15 +62,6 @@ Config read(const std::string& text) {
   Config config;
   read_config(parse_toml(text, "recipe.toml"), config);
   return config;
-}
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 std::string read_error(const std::string& text) {

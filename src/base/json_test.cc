@@ -3,19 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/testing.h"
 
 namespace r1 {
 namespace {
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Json, ParsesAndKeepsOrder) {
   EXPECT_EQ(parse_json(R"({"b": [1, 2.5, null], "a": "x"})", "t")["b"][1], 2.5);

@@ -1,4 +1,4 @@
-// For tests only: a scratch folder, and a disk that is full.
+// For tests only: a scratch folder, a disk that is full, and the message of an error.
 #pragma once
 
 #include <sys/resource.h>
@@ -11,7 +11,22 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/error.h"
+
+#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
 namespace r1 {
+
+// What f's InputError says.
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "no error";
+}
 
 // A new empty folder, removed with all that is in it at the end.
 class TempFolder {

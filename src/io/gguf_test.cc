@@ -69,8 +69,6 @@ std::string error_of(const Bytes& bytes) {
   return error_of(folder / "m.gguf");
 }
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
 Bytes one_tensor(std::vector<uint64_t> sizes, uint32_t type, uint64_t offset, size_t data) {
   return Bytes().header(3, 1, 0).tensor("t", std::move(sizes), type, offset).pad().zeros(data);
 }

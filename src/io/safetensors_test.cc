@@ -53,8 +53,6 @@ std::string error_of_bytes(const std::string& bytes) {
   return error_of(folder / "m.safetensors");
 }
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
 TEST(SafeTensorsRead, FindsTensorsInPlace) {
   const TempFolder folder;
   const std::string header =

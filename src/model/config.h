@@ -66,9 +66,8 @@ struct ModelConfig {
   bool sigmoid_routing() const { return topk_method == "noaux_tc"; }
   bool sparse(int64_t layer) const;
 
-  // Elements of a head that RoPE turns, and which pairs of them.
+  // Elements of a head that RoPE turns.
   int64_t rope_dim() const { return mla() ? qk_rope_head_dim : head_dim; }
-  bool rope_interleaved() const { return mla(); }
   // What a layer's cache holds of a token, without memory.
   KvLayer kv_shape() const;
 

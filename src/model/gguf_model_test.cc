@@ -15,18 +15,6 @@ namespace fs = std::filesystem;
 
 const fs::path kFixtures = fs::path(R1_SOURCE_DIR) / "tests" / "fixtures";
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 // The gguf package's file of the model in models/llama, q and k permuted by its own code.
 TEST(GgufModelGolden, TensorsAreTheOriginalsBitForBit) {
   const auto model = GgufModel::open(kFixtures / "gguf" / "llama.gguf");

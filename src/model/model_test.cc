@@ -93,8 +93,6 @@ class ModelFiles : public testing::Test {
   std::string error_;
 };
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
 // A model's tensors, to be changed and written again.
 struct Files {
   explicit Files(const fs::path& folder) {

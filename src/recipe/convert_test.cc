@@ -25,18 +25,6 @@ namespace fs = std::filesystem;
 
 const fs::path kFixtures = fs::path(R1_SOURCE_DIR) / "tests" / "fixtures" / "gguf";
 
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 ModelConfig config_of(const std::string& architecture, int64_t vocab) {
   ModelConfig c;
   c.architecture = architecture;

@@ -2,21 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 
 #include "base/error.h"
+#include "base/testing.h"
 
 namespace r1 {
 namespace {
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const InputError& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(JsonNode, ReadsFields) {
   const Json json = Json::parse(R"({"a": {"b": ["x", 7, true, null]}, "n": null})");

@@ -1,34 +1,18 @@
 // GGUF: a file is refused in one line, or every tensor it names lies within it; and as a model,
 // every tensor can be asked for and its tokenizer is a tokenizer.json.
-#include <unistd.h>
 
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "fuzzing.h"
 #include "model/gguf_model.h"
 #include "model/gguf_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace r1 {
 namespace {
-
-void check(bool holds) {
-  if (!holds) __builtin_trap();
-}
-
-// The reader maps files, so there has to be one: in memory, where there is such a place.
-const std::string& scratch() {
-  static const std::string kPath = [] {
-    const bool memory = std::filesystem::is_directory("/dev/shm");
-    const std::string folder = memory ? "/dev/shm" : std::filesystem::temp_directory_path();
-    return folder + "/r1-fuzz-" + std::to_string(::getpid()) + ".gguf";
-  }();
-  return kPath;
-}
 
 // Whatever `f` does, it does it or says why not in one line.
 template <class F>
@@ -41,9 +25,9 @@ void attempt(F&& f) {
 }
 
 void open(const char* data, size_t size) {
-  std::ofstream(scratch(), std::ios::binary).write(data, static_cast<std::streamsize>(size));
+  const FuzzFile scratch(data, size, ".gguf");
   attempt([&] {
-    const Gguf file = Gguf::open(scratch());
+    const Gguf file = Gguf::open(scratch.path());
     size_t total = 0;
     for (const GgufTensor& t : file.tensors()) {
       total += t.bytes.size();
@@ -54,7 +38,7 @@ void open(const char* data, size_t size) {
     attempt([&] { tokenizer_config_from_gguf(file.metadata(), "f"); });
   });
   attempt([&] {
-    const auto model = GgufModel::open(scratch());
+    const auto model = GgufModel::open(scratch.path());
     for (const TensorInfo& t : model->tensors()) {
       attempt([&] {
         const TensorInfo* found = model->find(t.name);
@@ -64,7 +48,6 @@ void open(const char* data, size_t size) {
       });
     }
   });
-  std::filesystem::remove(scratch());
 }
 
 }  // namespace

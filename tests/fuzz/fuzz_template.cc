@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "fuzzing.h"
 #include "text/chat_template.h"
 #include "text/unicode.h"
 
@@ -26,10 +27,6 @@ ChatTemplateOptions options() {
   o.tools = OrderedJson::array({{{"name", "f"}, {"n", 7}, {"none", nullptr}}});
   o.variables = {{"enable_thinking", true}, {"l", {3, 1, 2}}};
   return o;
-}
-
-void check(bool holds) {
-  if (!holds) __builtin_trap();
 }
 
 void render(std::string_view source) {

@@ -3,14 +3,11 @@
 #include <string>
 #include <string_view>
 
+#include "fuzzing.h"
 #include "text/think.h"
 
 namespace r1 {
 namespace {
-
-void check(bool holds) {
-  if (!holds) __builtin_trap();
-}
 
 bool within(std::string_view part, std::string_view whole) {
   return part.empty() ||

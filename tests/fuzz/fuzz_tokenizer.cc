@@ -4,16 +4,13 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "fuzzing.h"
 #include "text/number_tokenizer.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
 namespace r1 {
 namespace {
-
-void check(bool holds) {
-  if (!holds) __builtin_trap();
-}
 
 void use(const Tokenizer& tokenizer, std::string_view text) {
   const std::vector<int> ids = tokenizer.encode(text, true);
