@@ -228,7 +228,7 @@ void add_eval(CLI::App& app) {
                 "no limit")
       ->delimiter(',')
       ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30));
-  c->add_option("--wait", o->waits, "so many times \"Wait\" is written where thinking would end")
+  c->add_option("--waits", o->waits, "how often the end of the thinking becomes \"Wait\"")
       ->check(CLI::Range(0, 1000));
   c->add_option("--out", o->out, "folder or FILE.jsonl for the completions; goes on with it");
   c->add_option("--batch", o->batch, "completions at once")
