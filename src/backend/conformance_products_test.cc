@@ -51,18 +51,24 @@ Case matmul_case(const Shape& s, DType dtype, bool bias, bool add, bool transpos
   return c;
 }
 
-Case weight_gradient_case(const Shape& s) {
-  Case c{.name = shape_name("matmul_backward_weight", DType::kF32, s),
+// The cuts of a weight's gradient: in bf16 rows go in pairs, which an odd chunk would part.
+Chunks gradient_chunks(DType dtype, int64_t rows, const Chunks& chunks) {
+  return dtype == DType::kBF16 ? Chunks{{0, rows}} : chunks;
+}
+
+Case weight_gradient_case(const Shape& s, DType dtype) {
+  Case c{.name = shape_name("matmul_backward_weight", dtype, s),
          .rows = s.t,
          .tolerance = 1e-5,
-         .run = {}};
+         .run = {},
+         .bf16 = dtype == DType::kBF16};
   c.run = [=](Ops& ops, const Chunks& chunks) {
     Rng rng(2);
     const Matrix dout = Matrix::random(rng, s.t, s.n), x = Matrix::random(rng, s.t, s.k);
     Matrix dw = Matrix::random(rng, s.n, s.k);
     std::vector<float> dbias = random_floats(rng, s.n);
-    for (const RowRange& r : chunks) {
-      ops.matmul_backward_weight(dout.rows(r), x.rows(r), dw);
+    for (const RowRange& r : gradient_chunks(dtype, s.t, chunks)) {
+      ops.matmul_backward_weight(dout.rows(r), x.rows(r), dtype, dw);
       ops.matmul_backward_bias(dout.rows(r), dbias.data());
     }
     return std::vector<Output>{{"dw", dw.values()}, {"dbias", widen(dbias)}};
@@ -95,22 +101,30 @@ Case matmuls_case(DType dtype) {
       dw.push_back(Matrix::random(rng, s.n, s.k));
     }
     dw_one_by_one = dw;
-    for (const RowRange& r : chunks) {
-      std::vector<Product> products;
-      std::vector<WeightGradient> gradients;
+    // Calls f(i, x's columns, dout's, where out's begin) for each of the products.
+    const auto each = [&](const RowRange& r, auto&& f) {
       int64_t from = 0, to = 0;
       for (size_t i = 0; i < shapes.size(); ++i) {
-        const ConstTensor xi = x.rows(r).slice_cols(from, shapes[i].k);
-        const ConstTensor di = dout.rows(r).slice_cols(to, shapes[i].n);
-        products.push_back({xi, &packed[i].weight, out.rows(r).slice_cols(to, shapes[i].n)});
-        gradients.push_back({di, xi, dw[i]});
-        ops.matmul(xi, packed[i].weight, nullptr, false,
-                   one_by_one.rows(r).slice_cols(to, shapes[i].n));
-        ops.matmul_backward_weight(di, xi, dw_one_by_one[i]);
+        f(i, x.rows(r).slice_cols(from, shapes[i].k), dout.rows(r).slice_cols(to, shapes[i].n), to);
         from += shapes[i].k;
         to += shapes[i].n;
       }
+    };
+    for (const RowRange& r : chunks) {
+      std::vector<Product> products;
+      each(r, [&](size_t i, ConstTensor xi, ConstTensor, int64_t to) {
+        products.push_back({xi, &packed[i].weight, out.rows(r).slice_cols(to, shapes[i].n)});
+        ops.matmul(xi, packed[i].weight, nullptr, false,
+                   one_by_one.rows(r).slice_cols(to, shapes[i].n));
+      });
       ops.matmuls(products);
+    }
+    for (const RowRange& r : gradient_chunks(dtype, kT, chunks)) {
+      std::vector<WeightGradient> gradients;
+      each(r, [&](size_t i, ConstTensor xi, ConstTensor di, int64_t) {
+        gradients.push_back({di, xi, dtype, dw[i]});
+        ops.matmul_backward_weight(di, xi, dtype, dw_one_by_one[i]);
+      });
       ops.matmuls_backward_weight(gradients);
     }
     EXPECT_EQ(out.values(), one_by_one.values());
@@ -166,8 +180,11 @@ std::vector<Case> product_cases() {
   }
   cases.push_back(matmuls_case(DType::kF32));
   cases.push_back(matmuls_case(DType::kBF16));
-  for (const Shape& s : kShapes) cases.push_back(weight_gradient_case(s));
-  cases.push_back(weight_gradient_case({300, 121, 35}));
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const Shape& s : kShapes) cases.push_back(weight_gradient_case(s, dtype));
+    cases.push_back(weight_gradient_case({300, 221, 35}, dtype));
+    cases.push_back(weight_gradient_case({131, 30, 600}, dtype));
+  }
   return cases;
 }
 

@@ -110,7 +110,7 @@ TEST_P(Conformance, EmptyBatches) {
   Matrix none(0, 5);
   float weight[5] = {1, 2, 3, 4, 5};
   Matrix dw(5, 5);
-  ops->matmul_backward_weight(none, none, dw);
+  ops->matmul_backward_weight(none, none, DType::kF32, dw);
   ops->matmul_backward_bias(none, weight);
   ops->add(none, none);
   ops->rms_norm(none, weight, 1, 1e-5f, none, nullptr);

@@ -114,6 +114,7 @@ struct Product {
 // The gradient of its weight, as matmul_backward_weight.
 struct WeightGradient {
   ConstTensor dout, x;
+  DType dtype;
   Tensor dw;
 };
 
@@ -158,8 +159,10 @@ class Ops {
   virtual void matmul_mapped(ConstTensor x_TK, std::span<const MappedWeight> parts,
                              const float* bias, bool add, Tensor out_TN) = 0;
   // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of
-  // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].
-  virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, Tensor dw_NK) = 0;
+  // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].   In bf16 dout and x are rounded to
+  // bf16 first, and instruction sets with a product of pairs take rows 2 i and 2 i + 1 together.
+  virtual void matmul_backward_weight(ConstTensor dout_TN, ConstTensor x_TK, DType dtype,
+                                      Tensor dw_NK) = 0;
   // dbias[n] += sum_t dout[t, n], rows in order.
   virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
 

@@ -73,7 +73,7 @@ OpCall weight_gradients_call(OpSize size) {
       std::to_string(m.e) + " x " + text("T", rows) + " " + text("N", m.f) + " " + text("K", m.c);
   std::vector<WeightGradient> list;
   for (int64_t e = 0; e < m.e; ++e) {
-    list.push_back({c.random(rows, m.f), c.random(rows, m.c), c.random(m.f, m.c)});
+    list.push_back({c.random(rows, m.f), c.random(rows, m.c), DType::kF32, c.random(m.f, m.c)});
     c.outputs.push_back(list.back().dw);
   }
   const double products = static_cast<double>(m.e * m.f * m.c);

@@ -95,7 +95,7 @@ OpCall embed_mapped_call(OpSize size, DType dtype) {
   return c;
 }
 
-OpCall weight_gradient_call(OpSize size) {
+OpCall weight_gradient_call(OpSize size, DType dtype) {
   OpCall c;
   const ProductShape p = product_of(size, 512);
   const Tensor dout = c.random(p.t, p.n), x = c.random(p.t, p.k), dw = c.random(p.n, p.k);
@@ -103,7 +103,7 @@ OpCall weight_gradient_call(OpSize size) {
   c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
   c.read = 4.0 * static_cast<double>(p.t * (p.n + p.k) + p.n * p.k);
   c.written = 4.0 * static_cast<double>(p.n * p.k);
-  c.run = [=](Ops& ops) { ops.matmul_backward_weight(dout, x, dw); };
+  c.run = [=](Ops& ops) { ops.matmul_backward_weight(dout, x, dtype, dw); };
   c.outputs = {dw};
   return c;
 }
@@ -150,7 +150,10 @@ std::vector<OpEntry> product_entries() {
     entries.push_back(
         {"embed_mapped", dtype, 0, [=](OpSize size) { return embed_mapped_call(size, dtype); }});
   }
-  entries.push_back({"matmul_backward_weight", DType::kF32, 1e-5, weight_gradient_call});
+  for (const DType dtype : dtypes) {
+    entries.push_back({"matmul_backward_weight", dtype, 1e-5,
+                       [=](OpSize size) { return weight_gradient_call(size, dtype); }});
+  }
   entries.push_back({"matmul_backward_bias", DType::kF32, 1e-5, bias_gradient_call});
   return entries;
 }

@@ -52,8 +52,8 @@ void head_gradients(Pass& p, const std::vector<Linear>& weights, ConstTensor dou
   for (size_t h = 0; h < weights.size(); ++h) {
     const Tensor dw = g.of(weights[h].master);
     const auto head = static_cast<int64_t>(h);
-    list.push_back(
-        {dout.slice_cols(head * dout_step, dw.rows), x.slice_cols(head * x_step, dw.cols), dw});
+    list.push_back({dout.slice_cols(head * dout_step, dw.rows),
+                    x.slice_cols(head * x_step, dw.cols), weights[h].packed.dtype, dw});
   }
   p.ops.matmuls_backward_weight(list);
 }

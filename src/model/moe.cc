@@ -57,8 +57,8 @@ void products_backward(Pass& p, const Moe& w, const Moe::Saved& s, Linear Swiglu
                        ConstTensor dout, ConstTensor x, Gradients& g, Tensor dx) {
   std::vector<WeightGradient> list;
   each_expert(w, s, [&](const Swiglu& e, int64_t first, int64_t count) {
-    list.push_back(
-        {dout.slice_rows(first, count), x.slice_rows(first, count), g.of((e.*linear).master)});
+    list.push_back({dout.slice_rows(first, count), x.slice_rows(first, count),
+                    (e.*linear).packed.dtype, g.of((e.*linear).master)});
   });
   p.ops.matmuls_backward_weight(list);
   products(p, w, s, linear, &Linear::transposed, dout, dx);

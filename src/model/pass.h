@@ -34,7 +34,7 @@ struct Pass {
   void product(ConstTensor x, const Linear& w, Tensor out) { w.multiply(ops, x, out); }
   // Writes the gradient of a product's input, and adds those of its weight and bias.
   void product_backward(ConstTensor dout, ConstTensor x, const Linear& w, Gradients& g, Tensor dx) {
-    ops.matmul_backward_weight(dout, x, g.of(w.master));
+    ops.matmul_backward_weight(dout, x, w.packed.dtype, g.of(w.master));
     if (w.bias) ops.matmul_backward_bias(dout, g.of(w.bias));
     ops.matmul(dout, w.transposed, nullptr, false, dx);
   }

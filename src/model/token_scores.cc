@@ -65,6 +65,7 @@ void score_tokens_backward(const Model& model, ConstTensor hidden, std::span<con
                    targets.subspan(static_cast<size_t>(row), static_cast<size_t>(logits.rows));
                ops.log_softmax_backward(logits, block, dlogprob + row, max, log_sum, scale);
                ops.matmul_backward_weight(logits, hidden.slice_rows(row, logits.rows),
+                                          model.head().packed.dtype,
                                           gradients.of(model.head().master));
                ops.matmul(logits, model.head().transposed, nullptr, false,
                           dhidden.slice_rows(row, logits.rows));

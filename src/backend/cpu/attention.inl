@@ -83,7 +83,7 @@ inline void softmax_block(Query& query, int64_t first_key, int pages, float scal
     const V16 shrink = exp(sub(set1(query.max), set1(m)));
     query.sum = mul(query.sum, shrink);
     for (int64_t d = 0; d < dim; d += kLanes) {
-      const int64_t n = dim - d < kLanes ? dim - d : kLanes;
+      const int64_t n = lanes_left(dim - d);
       store_n(query.out + d, mul(load_n(query.out + d, n), shrink), n);
     }
     query.max = m;
@@ -215,7 +215,7 @@ void finish_query(const Attention& a, Query& query, float* lse) {
   const float total = sum(query.sum);
   const V16 inverse = set1(1.0f / total);
   for (int64_t d = 0; d < a.value_dim; d += kLanes) {
-    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
+    const int64_t n = lanes_left(a.value_dim - d);
     store_n(query.out + d, mul(load_n(query.out + d, n), inverse), n);
   }
   if (lse) *lse = query.max + log(total);
@@ -324,7 +324,7 @@ inline void add_gradients(QueryGradient* g, const Attention& a, const float* k_r
     store(dk + d * kPageSize, acc);
   }
   for (int64_t d = 0; d < a.key_dim; d += kLanes) {
-    const int64_t n = a.key_dim - d < kLanes ? a.key_dim - d : kLanes;
+    const int64_t n = lanes_left(a.key_dim - d);
     V16 dq[kTile];
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) dq[t] = load_n(g[t].dq + d, n);
@@ -337,7 +337,7 @@ inline void add_gradients(QueryGradient* g, const Attention& a, const float* k_r
     for (int t = 0; t < kTile; ++t) store_n(g[t].dq + d, dq[t], n);
   }
   for (int64_t d = 0; a.v && d < a.value_dim; d += kLanes) {
-    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
+    const int64_t n = lanes_left(a.value_dim - d);
     V16 dout[kTile];
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) dout[t] = load_n(g[t].dout + d, n);
@@ -361,7 +361,7 @@ inline void load_query(const AttentionBackward& b, int64_t i, QueryGradient& g) 
   const float* out = a.out + row * a.os + head * a.value_dim;
   V16 dot = set1(0.0f);
   for (int64_t d = 0; d < a.value_dim; d += kLanes) {
-    const int64_t n = a.value_dim - d < kLanes ? a.value_dim - d : kLanes;
+    const int64_t n = lanes_left(a.value_dim - d);
     dot = fma(load_n(g.dout + d, n), load_n(out + d, n), dot);
   }
   g.delta = sum(dot);

@@ -125,36 +125,53 @@ void CpuOps::run_all(const std::vector<Plan>& plans) {
 
 // The gradient of a weight cut into tasks.
 struct CpuOps::WeightPlan {
-  static constexpr int64_t kRows = kWeightColumns, kPanels = 8;
   MatmulWeight m;
   void (*kernel)(const MatmulWeight&, int64_t, int64_t, int64_t, int64_t);
-  int64_t panels, panel_blocks, tasks;
+  int64_t panels, row_step, panel_step, panel_blocks, tasks;
 
   void run(int64_t i) const {
-    const int64_t n = i / panel_blocks * kRows, panel = i % panel_blocks * kPanels;
-    kernel(m, n, std::min(m.n, n + kRows), panel, std::min(panels, panel + kPanels));
+    const int64_t n = i / panel_blocks * row_step, panel = i % panel_blocks * panel_step;
+    kernel(m, n, std::min(m.n, n + row_step), panel, std::min(panels, panel + panel_step));
   }
 };
 
-CpuOps::WeightPlan CpuOps::plan_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
+CpuOps::WeightPlan CpuOps::plan_weight(const WeightGradient& g) {
+  const auto& [dout, x, dtype, dw] = g;
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
   WeightPlan p{};
-  p.m = {dout.data, dout.stride, x.data, x.stride, x.rows, dw.rows, dw.cols, dw.data, dw.stride};
+  p.m = {dtype == DType::kBF16,
+         dout.data,
+         dout.stride,
+         x.data,
+         x.stride,
+         x.rows,
+         dw.rows,
+         dw.cols,
+         dw.data,
+         dw.stride};
   p.kernel = kernels_.matmul_weight;
   p.panels = PackedWeight::panels(dw.cols);
-  p.panel_blocks = (p.panels + WeightPlan::kPanels - 1) / WeightPlan::kPanels;
-  p.tasks = (dw.rows + WeightPlan::kRows - 1) / WeightPlan::kRows * p.panel_blocks;
+  // As large as leaves a few tasks for each thread: what a task copies, it reads for all of it.
+  p.row_step = kWeightColumns, p.panel_step = 16;
+  const auto blocks = [](int64_t count, int64_t step) { return (count + step - 1) / step; };
+  const auto tasks = [&] { return blocks(dw.rows, p.row_step) * blocks(p.panels, p.panel_step); };
+  while (tasks() < 4 * pool_.threads() && p.row_step > kWeightColumns / 4) {
+    p.row_step /= 2;
+    if (tasks() < 4 * pool_.threads()) p.panel_step /= 2;
+  }
+  p.panel_blocks = blocks(p.panels, p.panel_step);
+  p.tasks = tasks();
   return p;
 }
 
-void CpuOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
-  const WeightPlan p = plan_weight(dout, x, dw);
+void CpuOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) {
+  const WeightPlan p = plan_weight({dout, x, dtype, dw});
   pool_.run(p.tasks, [&](int64_t i) { p.run(i); });
 }
 
 void CpuOps::matmuls_backward_weight(std::span<const WeightGradient> gradients) {
   std::vector<WeightPlan> plans;
-  for (const WeightGradient& g : gradients) plans.push_back(plan_weight(g.dout, g.x, g.dw));
+  for (const WeightGradient& g : gradients) plans.push_back(plan_weight(g));
   run_all(plans);
 }
 

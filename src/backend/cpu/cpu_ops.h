@@ -26,7 +26,7 @@ class CpuOps : public Ops {
               Tensor out) override;
   void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
                      bool add, Tensor out) override;
-  void matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) override;
+  void matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
   void matmuls(std::span<const Product> products) override;
   void matmuls_backward_weight(std::span<const WeightGradient> gradients) override;
@@ -90,7 +90,7 @@ class CpuOps : public Ops {
   ProductPlan plan_product(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
                            Tensor out, float* rounded);
   static int64_t rounded_floats(ConstTensor x, const PackedWeight& w);
-  WeightPlan plan_weight(ConstTensor dout, ConstTensor x, Tensor dw);
+  WeightPlan plan_weight(const WeightGradient& g);
   template <class Plan>
   void run_all(const std::vector<Plan>& plans);
   void pack_any(ConstTensor w, bool transpose, PackedWeight packed);

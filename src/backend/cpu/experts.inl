@@ -9,12 +9,12 @@ void route_scores(const Route& a, const float* logits, float* s) {
   const V16 lowest = set1(-__builtin_inff());
   V16 top = lowest, total = set1(0.0f);
   for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+    const int64_t n = lanes_left(a.width - i);
     top = max(top, keep(load_n(logits + i, n), n, lowest));
   }
   const V16 m = set1(max_lane(top));
   for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+    const int64_t n = lanes_left(a.width - i);
     const V16 x = keep(load_n(logits + i, n), n, lowest);
     const V16 y = a.sigmoid ? sigmoid(x) : exp(sub(x, m));
     total = add(total, y);
@@ -23,7 +23,7 @@ void route_scores(const Route& a, const float* logits, float* s) {
   if (a.sigmoid) return;
   const V16 all = set1(sum(total));
   for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+    const int64_t n = lanes_left(a.width - i);
     store_n(s + i, div(load_n(s + i, n), all), n);
   }
 }
@@ -120,7 +120,7 @@ void combine_rows(const Combine& a, int64_t row_begin, int64_t row_end) {
     const int32_t* slot = a.slot + t * a.chosen;
     const float* weight = a.weight + t * a.chosen;
     for (int64_t c = 0; c < a.width; c += kLanes) {
-      const int64_t n = a.width - c < kLanes ? a.width - c : kLanes;
+      const int64_t n = lanes_left(a.width - c);
       V16 acc = a.add ? load_n(a.out + t * a.os + c, n) : set1(0.0f);
       for (int64_t j = 0; j < a.chosen; ++j) {
         acc = fma(set1(weight[j]), load_n(a.y + slot[j] * a.ys + c, n), acc);
@@ -139,7 +139,7 @@ void combine_rows_backward(const CombineBackward& b, int64_t row_begin, int64_t 
       float* dy = b.dy + a.slot[j] * b.dys;
       V16 dot = set1(0.0f);
       for (int64_t c = 0; c < a.width; c += kLanes) {
-        const int64_t n = a.width - c < kLanes ? a.width - c : kLanes;
+        const int64_t n = lanes_left(a.width - c);
         const V16 d = load_n(dout + c, n);
         dot = fma(d, load_n(y + c, n), dot);
         store_n(dy + c, mul(set1(a.weight[j]), d), n);

@@ -43,6 +43,7 @@ constexpr int kScaleBlock = 128;  // rows and columns of a kF8 matrix that share
 constexpr int kMappedRows = 192;
 
 struct MatmulWeight {
+  bool bf16;
   const float* dout;  // [T, N]
   int64_t ds;
   const float* x;  // [T, K]
@@ -52,7 +53,7 @@ struct MatmulWeight {
   int64_t ws;
 };
 
-constexpr int kWeightColumns = 96;  // columns of dout that one matmul_weight call takes
+constexpr int kWeightColumns = 192;  // columns of dout that one matmul_weight call takes
 
 struct RmsNorm {
   const float* x;

@@ -1,5 +1,5 @@
 // All kernels of one instruction set. The including file brings a V16, the register tile's shape
-// (kTileRows x kTilePanels panels, kWeightRows for the weight's gradient) and R1_BF16_DOT.
+// (kTileRows x kTilePanels panels) and R1_BF16_DOT.
 
 #include <string.h>
 
@@ -14,12 +14,11 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 
 // What the kernels below stand on comes first.
 #include "backend/cpu/attention.inl"
+#include "backend/cpu/experts.inl"
 #include "backend/cpu/products.inl"
 #include "backend/cpu/products_bytes.inl"
 #include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"
-
-#include "backend/cpu/experts.inl"
 
 namespace {
 

@@ -1,8 +1,16 @@
-// exp for sixteen lanes, from fused multiply-adds alone: the same bits on every instruction set.
+// What all kernels use, and exp for sixteen lanes, from fused multiply-adds alone: the same bits on
+// every instruction set.
 
 namespace {
 
-constexpr int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t div_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Lanes of the next vector where `left` elements are left.
+constexpr int64_t lanes_left(int64_t left) {
+  return left < kLanes ? left : kLanes;
+}
 
 // e^x with a relative error under 2e-7 (rows_test.cc): x = n ln 2 + r, |r| <= ln 2 / 2, a
 // polynomial in r (Cephes, expf), times 2^n. Below -87.3 the result is 0; above 88.3 it is that

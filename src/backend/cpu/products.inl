@@ -6,59 +6,87 @@
 
 namespace {
 
-inline float weight_at(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k) {
-  return transpose ? w[k * ws + n] : w[n * ws + k];
+// Lanes rounded to bf16 (to nearest, ties to even; NaN stays NaN), still floats.
+inline V16 round_bf16(V16 x) {
+  const I16 bits = as_ints(x);
+  const I16 odd = bit_and(shift_right(bits, 16), 1);
+  const V16 rounded = as_floats(add(add(bits, set1_int(0x7fff)), odd));
+  const V16 nan = as_floats(bit_or(bits, set1_int(0x400000)));
+  const V16 top = set1(__builtin_inff());
+  const V16 r = select_less(x, top, rounded, select_less(sub(set1(0.0f), top), x, rounded, nan));
+  return as_floats(bit_and(as_ints(r), 0xffff0000u));
 }
 
-void pack_f32(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, float* out,
-              int64_t panel_begin, int64_t panel_end) {
+// Lanes of bf16 numbers as pairs, `first` in the lower halves.
+inline I16 bf16_pairs(V16 first, V16 second) {
+  return bit_or(shift_right(as_ints(first), 16), as_ints(second));
+}
+
+// Panels from rows of columns: K is contiguous in w.
+void pack_f32_rows(const float* w, int64_t ws, int64_t n, int64_t k, float* out,
+                   int64_t panel_begin, int64_t panel_end) {
   for (int64_t p = panel_begin; p < panel_end; ++p) {
     float* panel = out + p * k * kLanes;
-    const int64_t width = n - p * kLanes < kLanes ? n - p * kLanes : kLanes;
-    for (int64_t i = 0; i < k; ++i) {
-      if (transpose) {
-        store(panel + i * kLanes, load_n(w + i * ws + p * kLanes, width));
-        continue;
-      }
+    const float* rows = w + p * kLanes * ws;
+    const int64_t width = lanes_left(n - p * kLanes);
+    int64_t i = 0;
+    for (; width == kLanes && i + 4 <= k; i += 4) {
+      I16 columns[4];
+      load_columns([&](int c) { return reinterpret_cast<const uint8_t*>(rows + c * ws + i); },
+                   columns);
+      for (int j = 0; j < 4; ++j) store(panel + (i + j) * kLanes, columns[j]);
+    }
+    for (; i < k; ++i) {
       for (int64_t c = 0; c < kLanes; ++c) {
-        panel[i * kLanes + c] = c < width ? w[(p * kLanes + c) * ws + i] : 0.0f;
+        panel[i * kLanes + c] = c < width ? rows[c * ws + i] : 0.0f;
       }
     }
   }
 }
 
-// Round to nearest, ties to even; NaN stays NaN.
-inline uint16_t to_bf16(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+void pack_f32(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, float* out,
+              int64_t panel_begin, int64_t panel_end) {
+  if (!transpose) return pack_f32_rows(w, ws, n, k, out, panel_begin, panel_end);
+  for (int64_t p = panel_begin; p < panel_end; ++p) {
+    for (int64_t i = 0; i < k; ++i) {
+      store(out + (p * k + i) * kLanes,
+            load_n(w + i * ws + p * kLanes, lanes_left(n - p * kLanes)));
+    }
+  }
 }
 
 void pack_bf16(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, uint16_t* out,
                int64_t panel_begin, int64_t panel_end) {
+  constexpr int64_t kBlock = 64;  // of K, so that what is packed as floats stays near
+  float floats[kBlock * kLanes];
   const int64_t padded = div_up(k, 2) * 2;
   for (int64_t p = panel_begin; p < panel_end; ++p) {
-    uint16_t* panel = out + p * padded * kLanes;
-    for (int64_t i = 0; i < padded; ++i) {
-      for (int64_t c = 0; c < kLanes; ++c) {
-        const int64_t column = p * kLanes + c;
-        panel[i / 2 * 2 * kLanes + 2 * c + i % 2] =
-            i < k && column < n ? to_bf16(weight_at(w, ws, transpose, column, i)) : uint16_t{0};
+    const int64_t column = p * kLanes;
+    for (int64_t first = 0; first < k; first += kBlock) {
+      const int64_t count = k - first < kBlock ? k - first : kBlock;
+      pack_f32(w + (transpose ? first * ws + column : column * ws + first), ws, transpose,
+               n - column, count, floats, 0, 1);
+      if (count % 2) store(floats + count * kLanes, set1(0.0f));
+      uint16_t* panel = out + (p * padded + first) * kLanes;
+      for (int64_t i = 0; i < count; i += 2) {
+        const V16 even = round_bf16(load(floats + i * kLanes));
+        const V16 odd = round_bf16(load(floats + (i + 1) * kLanes));
+        store(panel + i * kLanes, bf16_pairs(even, odd));
       }
     }
   }
 }
 
 #if R1_BF16_DOT
-// Rows as pairs of bf16 in 32 bits: what vdpbf16ps broadcasts.
+// Rows as bf16: two of them are what vdpbf16ps broadcasts. An odd K gets a zero.
 void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, int64_t row_begin,
                 int64_t row_end) {
   for (int64_t t = row_begin; t < row_end; ++t) {
-    uint32_t* pairs = reinterpret_cast<uint32_t*>(out + t * os);
-    for (int64_t i = 0; i < k; i += 2) {
-      const uint32_t second = i + 1 < k ? to_bf16(x[t * xs + i + 1]) : 0;
-      pairs[i / 2] = to_bf16(x[t * xs + i]) | second << 16;
+    auto* to = reinterpret_cast<uint16_t*>(out + t * os);
+    for (int64_t i = 0; i < k; i += kLanes) {
+      const int64_t width = lanes_left(k - i);
+      const I16 halves = shift_right(as_ints(round_bf16(load_n(x + t * xs + i, width))), 16);
+      _mm512_mask_cvtepi32_storeu_epi16(to + i, lane_mask(width + width % 2), halves.v);
     }
   }
 }
@@ -67,9 +95,9 @@ void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, i
 void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, int64_t row_begin,
                 int64_t row_end) {
   for (int64_t t = row_begin; t < row_end; ++t) {
-    for (int64_t i = 0; i < k; ++i) {
-      const uint32_t bits = static_cast<uint32_t>(to_bf16(x[t * xs + i])) << 16;
-      memcpy(out + t * os + i, &bits, sizeof bits);
+    for (int64_t i = 0; i < k; i += kLanes) {
+      const int64_t width = lanes_left(k - i);
+      store_n(out + t * os + i, round_bf16(load_n(x + t * xs + i, width)), width);
     }
     if (k % 2) out[t * os + k] = 0.0f;
   }
@@ -77,8 +105,8 @@ void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, i
 #endif
 
 // A block of K of some panels in the layout that a tile reads, and where the tile's sums come from
-// and go to. Packed weights are one such block; mapped ones (products_mapped.inl) come in several, and the
-// sums wait in `partial` between them: the chain is the same.
+// and go to. Packed weights are one such block; mapped ones (products_mapped.inl) come in several,
+// and the sums wait in `partial` between them: the chain is the same.
 struct Block {
   const char* w;        // of the first panel
   int64_t panel_bytes;  // from one panel to the next
@@ -164,7 +192,7 @@ struct Bf16Layout {
 // out = (add ? out : 0) + bias + acc, for one panel of one row.
 inline void finish(const Matmul& m, int64_t row, int64_t panel, V16 acc) {
   const int64_t column = panel * kLanes;
-  const int64_t width = m.n - column < kLanes ? m.n - column : kLanes;
+  const int64_t width = lanes_left(m.n - column);
   float* out = m.out + row * m.os + column;
   if (width == kLanes) {
     if (m.bias) acc = add(acc, load(m.bias + column));
@@ -264,58 +292,137 @@ void packed_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
   if (full < row_end) product_few<Layout>(m, full, row_end - full, panel_begin, panel_end);
 }
 
-// dw[n0 + r, 16 p ...] continues its chain over a block of rows. d is packed [rows][kRows], x
-// [rows][16].
-template <int kRows>
-void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t rows, int64_t n0,
+// --- the weight's gradient ---
+//
+// dw[n, k] += sum_t dout[t, n] x[t, k]: each element's chain goes on over the rows in order. Blocks
+// of rows are copied into the layout of the tiles, kTileRows columns of dout by kTilePanels panels
+// of x. In bf16 both are rounded on the way, and where there is a dot product of pairs, rows 2 i
+// and 2 i + 1 are a pair.
+
+template <bool kBf16>
+struct WeightRows {
+  static constexpr int kRows = kBf16 && R1_BF16_DOT ? 2 : 1;  // of a step
+
+  // [t / kRows][count] dwords from columns [0, count) of rows [0, rows).
+  static void copy(const float* from, int64_t stride, int64_t rows, int64_t count, int64_t step,
+                   float* to) {
+    for (int64_t t = 0; t < rows; t += kRows, to += step) {
+      V16 x = load_n(from + t * stride, count);
+      if constexpr (kBf16) x = round_bf16(x);
+      if constexpr (kRows == 2) {
+        const bool pair = t + 1 < rows;
+        x = as_floats(
+            bf16_pairs(x, pair ? round_bf16(load_n(from + (t + 1) * stride, count)) : set1(0.0f)));
+      }
+      store_n(to, x, step < kLanes ? step : kLanes);
+    }
+  }
+
+  // acc + the step's products.
+  static V16 multiply(V16 acc, V16 x, const float* d) {
+#if R1_BF16_DOT
+    if constexpr (kBf16) {
+      int32_t pair;
+      memcpy(&pair, d, sizeof pair);
+      return {_mm512_dpbf16_ps(acc.v, (__m512bh)_mm512_set1_epi32(pair),
+                               (__m512bh)_mm512_castps_si512(x.v))};
+    }
+#endif
+    return fma(set1(*d), x, acc);
+  }
+};
+
+constexpr int64_t kWeightBlock = 128;  // steps whose copies stay in the first-level cache
+
+// dw[n + r, 16 panel + c] over `steps` steps of a block: d is [steps][kRows], x
+// [kPanels][steps][16].
+template <bool kBf16, int kRows, int kPanels>
+void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t steps, int64_t n,
                  int64_t panel) {
   const int64_t column = panel * kLanes;
-  const int64_t width = m.k - column < kLanes ? m.k - column : kLanes;
-  V16 acc[kRows];
+  V16 acc[kRows][kPanels];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) acc[r] = load_n(m.dw + (n0 + r) * m.ws + column, width);
-  for (int64_t t = 0; t < rows; ++t) {
-    const V16 b = load(x + t * kLanes);
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) {
+      const int64_t at = column + p * kLanes;
+      acc[r][p] = load_n(m.dw + (n + r) * m.ws + at, lanes_left(m.k - at));
+    }
+  }
+  for (int64_t t = 0; t < steps; ++t) {
+    V16 b[kPanels];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) b[p] = load(x + (p * kWeightBlock + t) * kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(d[t * kRows + r]), b, acc[r]);
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int p = 0; p < kPanels; ++p) {
+        acc[r][p] = WeightRows<kBf16>::multiply(acc[r][p], b[p], d + t * kRows + r);
+      }
+    }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) store_n(m.dw + (n0 + r) * m.ws + column, acc[r], width);
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) {
+      const int64_t at = column + p * kLanes;
+      store_n(m.dw + (n + r) * m.ws + at, acc[r][p], lanes_left(m.k - at));
+    }
+  }
+}
+
+// Calls f<columns>(n) for tiles that cover columns [begin, end) of dout.
+template <class F>
+void each_weight_tile(int64_t begin, int64_t end, const F& f) {
+  int64_t n = begin;
+  for (; n + kTileRows <= end; n += kTileRows) f.template operator()<kTileRows>(n);
+  for (; n + 4 <= end; n += 4) f.template operator()<4>(n);
+  for (; n < end; ++n) f.template operator()<1>(n);
+}
+
+template <bool kBf16>
+void weight_product(const MatmulWeight& m, int64_t n_begin, int64_t n_end, int64_t panel_begin,
+                    int64_t panel_end) {
+  using Step = WeightRows<kBf16>;
+  alignas(64) float x[kWeightBlock * kTilePanels * kLanes], d[kWeightBlock * kWeightColumns];
+  for (int64_t row = 0; row < m.rows; row += kWeightBlock * Step::kRows) {
+    const int64_t left = m.rows - row, most = kWeightBlock * Step::kRows;
+    const int64_t rows = left < most ? left : most, steps = div_up(rows, Step::kRows);
+    each_weight_tile(n_begin, n_end, [&]<int kRows>(int64_t n) {
+      Step::copy(m.dout + row * m.ds + n, m.ds, rows, kRows, kRows,
+                 d + (n - n_begin) * kWeightBlock);
+    });
+    for (int64_t panel = panel_begin; panel < panel_end;) {
+      const auto pass = [&]<int kPanels>() {
+        for (int p = 0; p < kPanels; ++p) {
+          const int64_t column = (panel + p) * kLanes;
+          Step::copy(m.x + row * m.xs + column, m.xs, rows, lanes_left(m.k - column), kLanes,
+                     x + p * kWeightBlock * kLanes);
+        }
+        each_weight_tile(n_begin, n_end, [&]<int kRows>(int64_t n) {
+          weight_tile<kBf16, kRows, kPanels>(m, d + (n - n_begin) * kWeightBlock, x, steps, n,
+                                             panel);
+        });
+        panel += kPanels;
+      };
+      if (panel_end - panel >= kTilePanels) {
+        pass.template operator()<kTilePanels>();
+      } else {
+        pass.template operator()<1>();
+      }
+    }
+  }
 }
 
 void matmul_weight(const MatmulWeight& m, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                    int64_t panel_end) {
-  constexpr int64_t kBlock = 128;  // rows whose packed panels stay in the first-level cache
-  float x[kBlock * kLanes], d[kBlock * kWeightColumns];
-  const int64_t full = n_begin + (n_end - n_begin) / kWeightRows * kWeightRows;
-  for (int64_t row = 0; row < m.rows; row += kBlock) {
-    const int64_t rows = m.rows - row < kBlock ? m.rows - row : kBlock;
-    for (int64_t n = n_begin; n < n_end;) {
-      const int64_t width = n < full ? kWeightRows : 1;
-      float* tile = d + (n - n_begin) * kBlock;
-      for (int64_t t = 0; t < rows; ++t) {
-        for (int64_t r = 0; r < width; ++r) tile[t * width + r] = m.dout[(row + t) * m.ds + n + r];
-      }
-      n += width;
-    }
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      const int64_t column = panel * kLanes;
-      const int64_t width = m.k - column < kLanes ? m.k - column : kLanes;
-      for (int64_t t = 0; t < rows; ++t) {
-        store(x + t * kLanes, load_n(m.x + (row + t) * m.xs + column, width));
-      }
-      int64_t n = n_begin;
-      for (; n < full; n += kWeightRows) {
-        weight_tile<kWeightRows>(m, d + (n - n_begin) * kBlock, x, rows, n, panel);
-      }
-      for (; n < n_end; ++n) weight_tile<1>(m, d + (n - n_begin) * kBlock, x, rows, n, panel);
-    }
-  }
+  auto* product = m.bf16 ? weight_product<true> : weight_product<false>;
+  product(m, n_begin, n_end, panel_begin, panel_end);
 }
 
 void column_sums(const float* x, int64_t xs, int64_t rows, float* out, int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; c += kLanes) {
-    const int64_t width = end - c < kLanes ? end - c : kLanes;
+    const int64_t width = lanes_left(end - c);
     V16 acc = load_n(out + c, width);
     for (int64_t t = 0; t < rows; ++t) acc = add(acc, load_n(x + t * xs + c, width));
     store_n(out + c, acc, width);

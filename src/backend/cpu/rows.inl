@@ -20,14 +20,14 @@ void rms_norm_segment(const float* x, const float* w, int64_t width, float eps, 
                       float* rstd) {
   V16 squares = set1(0.0f);
   for (int64_t i = 0; i < width; i += kLanes) {
-    const V16 v = load_n(x + i, width - i < kLanes ? width - i : kLanes);
+    const V16 v = load_n(x + i, lanes_left(width - i));
     squares = fma(v, v, squares);
   }
   const float mean = sum(squares) / static_cast<float>(width);
   const float r = 1.0f / __builtin_sqrtf(mean + eps);
   *rstd = r;
   for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const int64_t n = lanes_left(width - i);
     store_n(out + i, mul(mul(load_n(x + i, n), set1(r)), load_n(w + i, n)), n);
   }
 }
@@ -43,7 +43,7 @@ void rms_norm(const RmsNorm& a, int64_t row_begin, int64_t row_end) {
 
 void rms_norm_backward_dw(const RmsNormBackward& a, int64_t column_begin, int64_t column_end) {
   for (int64_t c = column_begin; c < column_end; c += kLanes) {
-    const int64_t n = column_end - c < kLanes ? column_end - c : kLanes;
+    const int64_t n = lanes_left(column_end - c);
     V16 acc = load_n(a.dw + c, n);
     for (int64_t t = 0; t < a.rows; ++t) {
       for (int64_t g = 0; g < a.groups; ++g) {
@@ -65,13 +65,13 @@ void rms_norm_backward_dx(const RmsNormBackward& a, int64_t row_begin, int64_t r
       float* dx = a.dx + t * a.dxs + g * a.width;
       V16 dot = set1(0.0f);
       for (int64_t i = 0; i < a.width; i += kLanes) {
-        const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+        const int64_t n = lanes_left(a.width - i);
         dot = fma(mul(load_n(dout + i, n), load_n(a.w + i, n)), load_n(x + i, n), dot);
       }
       const float r = a.rstd[t * a.groups + g];
       const V16 pull = set1(-(sum(dot) / static_cast<float>(a.width)) * r * r);
       for (int64_t i = 0; i < a.width; i += kLanes) {
-        const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+        const int64_t n = lanes_left(a.width - i);
         V16 y = mul(load_n(dout + i, n), load_n(a.w + i, n));
         y = mul(fma(load_n(x + i, n), pull, y), set1(r));
         if (a.add) y = add(load_n(dx + i, n), y);
@@ -99,7 +99,7 @@ void rope(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
       continue;
     }
     for (int64_t i = 0; i < half; i += kLanes) {
-      const int64_t n = half - i < kLanes ? half - i : kLanes;
+      const int64_t n = lanes_left(half - i);
       const V16 a = load_n(x + i, n), b = load_n(x + half + i, n);
       const V16 c = load_n(cos_sin + i, n);
       const V16 s = mul(load_n(cos_sin + half + i, n), set1(sign));
@@ -116,7 +116,7 @@ inline V16 sigmoid(V16 x) {
 
 void swiglu(const float* gate_up, float* out, int64_t width) {
   for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const int64_t n = lanes_left(width - i);
     const V16 g = load_n(gate_up + i, n), u = load_n(gate_up + width + i, n);
     store_n(out + i, mul(mul(g, sigmoid(g)), u), n);
   }
@@ -125,7 +125,7 @@ void swiglu(const float* gate_up, float* out, int64_t width) {
 // d silu(g) / dg = s + g s (1 - s),  s = sigmoid(g)
 void swiglu_backward(const float* dout, const float* gate_up, float* dgate_up, int64_t width) {
   for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const int64_t n = lanes_left(width - i);
     const V16 g = load_n(gate_up + i, n), u = load_n(gate_up + width + i, n);
     const V16 d = load_n(dout + i, n), s = sigmoid(g), silu = mul(g, s);
     const V16 slope = fma(silu, sub(set1(1.0f), s), s);
@@ -140,13 +140,13 @@ void log_softmax(const LogSoftmax& a, int64_t row_begin, int64_t row_end) {
     const float* x = a.x + t * a.xs;
     V16 top = lowest;
     for (int64_t i = 0; i < a.width; i += kLanes) {
-      const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+      const int64_t n = lanes_left(a.width - i);
       top = max(top, keep(load_n(x + i, n), n, lowest));
     }
     const float m = max_lane(top);
     V16 total = zero, weighted = zero;
     for (int64_t i = 0; i < a.width; i += kLanes) {
-      const int64_t n = a.width - i < kLanes ? a.width - i : kLanes;
+      const int64_t n = lanes_left(a.width - i);
       const V16 shifted = sub(keep(load_n(x + i, n), n, lowest), set1(m));
       const V16 e = exp(shifted);
       total = add(total, e);
@@ -166,7 +166,7 @@ void log_softmax_backward(float* x, int64_t width, int32_t target, float dlogpro
   const float d = dlogprob * factor;
   const float before = x[target];
   for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t n = width - i < kLanes ? width - i : kLanes;
+    const int64_t n = lanes_left(width - i);
     const V16 p = exp(sub(sub(load_n(x + i, n), set1(m)), set1(log_sum)));
     store_n(x + i, mul(p, set1(-d)), n);
   }
@@ -174,7 +174,7 @@ void log_softmax_backward(float* x, int64_t width, int32_t target, float dlogpro
 }
 
 inline V16 chunk_of(const float* x, int64_t width, int64_t i) {
-  const int64_t n = width - i < kLanes ? width - i : kLanes;
+  const int64_t n = lanes_left(width - i);
   return keep(load_n(x + i, n), n, set1(-__builtin_inff()));
 }
 
@@ -219,7 +219,7 @@ void adamw(const AdamWArgs& h, float* w, const float* grad, float* m, float* v, 
   const V16 b1 = set1(h.beta1), c1 = set1(1.0f - h.beta1);
   const V16 b2 = set1(h.beta2), c2 = set1(1.0f - h.beta2);
   for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    const int64_t n = lanes_left(count - i);
     const V16 g = mul(load_n(grad + i, n), set1(h.gradient_scale));
     const V16 m_new = fma(b1, load_n(m + i, n), mul(c1, g));
     const V16 v_new = fma(b2, load_n(v + i, n), mul(c2, mul(g, g)));

@@ -153,6 +153,9 @@ inline I16 shift_right(I16 x, int n) {
 inline I16 shift_right_signed(I16 x, int n) {
   return {_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)};
 }
+inline I16 add(I16 x, I16 y) {
+  return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
 inline I16 add_bytes(I16 x, I16 y) {
   return {_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b)};
 }
@@ -176,6 +179,9 @@ inline __m256 from_f16(__m256i x) {
   x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
   return _mm256_cvtph_ps(
       _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+}
+inline I16 as_ints(V16 x) {
+  return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)};
 }
 // The lower half of each lane as binary16.
 inline V16 from_f16(I16 x) {

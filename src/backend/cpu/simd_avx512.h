@@ -131,6 +131,9 @@ inline I16 shift_right(I16 x, int n) {
 inline I16 shift_right_signed(I16 x, int n) {
   return {_mm512_srai_epi32(x.v, static_cast<unsigned>(n))};
 }
+inline I16 add(I16 x, I16 y) {
+  return {_mm512_add_epi32(x.v, y.v)};
+}
 inline I16 add_bytes(I16 x, I16 y) {
   return {_mm512_add_epi8(x.v, y.v)};
 }
@@ -157,6 +160,9 @@ inline V16 to_float(I16 x) {
 }
 inline V16 as_floats(I16 x) {
   return {_mm512_castsi512_ps(x.v)};
+}
+inline I16 as_ints(V16 x) {
+  return {_mm512_castps_si512(x.v)};
 }
 // The lower half of each lane as binary16.
 inline V16 from_f16(I16 x) {

@@ -151,6 +151,9 @@ inline I16 shift_right(I16 x, int n) {
 inline I16 shift_right_signed(I16 x, int n) {
   R1_LANES(vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(x.v[i]), vdupq_n_s32(-n))));
 }
+inline I16 add(I16 x, I16 y) {
+  R1_LANES(vaddq_u32(x.v[i], y.v[i]));
+}
 inline I16 add_bytes(I16 x, I16 y) {
   R1_LANES(
       vreinterpretq_u32_u8(vaddq_u8(vreinterpretq_u8_u32(x.v[i]), vreinterpretq_u8_u32(y.v[i]))));
@@ -177,6 +180,9 @@ inline V16 as_floats(I16 x) {
   V16 r;
   for (int i = 0; i < 4; ++i) r.v[i] = vreinterpretq_f32_u32(x.v[i]);
   return r;
+}
+inline I16 as_ints(V16 x) {
+  R1_LANES(vreinterpretq_u32_f32(x.v[i]));
 }
 // The lower half of each lane as binary16.
 inline V16 from_f16(I16 x) {

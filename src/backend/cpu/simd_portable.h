@@ -147,6 +147,9 @@ inline I16 shift_right(I16 x, int n) {
 inline I16 shift_right_signed(I16 x, int n) {
   R1_LANES(static_cast<uint32_t>(static_cast<int32_t>(x.v[i]) >> n));
 }
+inline I16 add(I16 x, I16 y) {
+  R1_LANES(x.v[i] + y.v[i]);
+}
 // Byte by byte, without carries from one to the next.
 inline I16 add_bytes(I16 x, I16 y) {
   R1_LANES(((x.v[i] & 0x7f7f7f7fu) + (y.v[i] & 0x7f7f7f7fu)) ^ ((x.v[i] ^ y.v[i]) & 0x80808080u));
@@ -182,6 +185,11 @@ inline float from_f16(uint32_t bits) {
   wide |= sign;
   float r;
   memcpy(&r, &wide, sizeof r);
+  return r;
+}
+inline I16 as_ints(V16 x) {
+  I16 r;
+  memcpy(r.v, x.v, sizeof r.v);
   return r;
 }
 // The lower half of each lane as binary16.

@@ -77,6 +77,19 @@ std::unique_ptr<Ops> make_ref_ops() {
   return std::make_unique<RefOps>();
 }
 
+namespace {
+
+// x, or what rounding to bf16 leaves of it, kept in `memory`.
+ConstTensor rounded_to(DType dtype, ConstTensor x, std::vector<float>& memory) {
+  if (dtype != DType::kBF16) return x;
+  for (int64_t t = 0; t < x.rows; ++t) {
+    std::transform(x.row(t), x.row(t) + x.cols, std::back_inserter(memory), round_to_bf16);
+  }
+  return {memory.data(), x.rows, x.cols};
+}
+
+}  // namespace
+
 void RefOps::pack(ConstTensor w, PackedWeight packed) {
   R1_CHECK(packed.n == w.rows && packed.k == w.cols);
   pack_any(packed, [&](int64_t n, int64_t k) { return w.row(n)[k]; });
@@ -90,14 +103,9 @@ void RefOps::pack_transposed(ConstTensor w, PackedWeight packed) {
 void RefOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
   R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
   std::vector<float> rounded;
-  if (w.dtype == DType::kBF16) {
-    for (int64_t t = 0; t < x.rows; ++t) {
-      for (int64_t k = 0; k < x.cols; ++k) rounded.push_back(round_to_bf16(x.row(t)[k]));
-    }
-    x = ConstTensor(rounded.data(), x.rows, x.cols);
-  }
   ref::matmul<float>(
-      x, [&](int64_t n, int64_t k) { return packed_at(w, n, k); }, bias, add, out);
+      rounded_to(w.dtype, x, rounded), [&](int64_t n, int64_t k) { return packed_at(w, n, k); },
+      bias, add, out);
 }
 
 // The input is what its rounding leaves of it, the weights are their values.
@@ -129,12 +137,14 @@ void RefOps::matmuls(std::span<const Product> products) {
 }
 
 void RefOps::matmuls_backward_weight(std::span<const WeightGradient> gradients) {
-  for (const WeightGradient& g : gradients) matmul_backward_weight(g.dout, g.x, g.dw);
+  for (const WeightGradient& g : gradients) matmul_backward_weight(g.dout, g.x, g.dtype, g.dw);
 }
 
-void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, Tensor dw) {
+void RefOps::matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) {
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
-  ref::matmul_backward_weight<float>(dout, x, dw);
+  std::vector<float> rounded_dout, rounded_x;
+  ref::matmul_backward_weight<float>(rounded_to(dtype, dout, rounded_dout),
+                                     rounded_to(dtype, x, rounded_x), dw);
 }
 
 void RefOps::matmul_backward_bias(ConstTensor dout, float* dbias) {
