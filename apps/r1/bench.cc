@@ -1,6 +1,8 @@
 // r1 bench: each op's speed against the machine's limits. It is checked against ref first.
 #include <cctype>
 #include <cstdio>
+#include <functional>
+#include <optional>
 
 #include "backend/ref/ref_ops.h"
 #include "base/error.h"
@@ -17,7 +19,9 @@ namespace {
 struct Options {
   CommonOptions common;
   std::string op, shape, dtype = "bf16";
-  int64_t prefill = 512, decode = 32;
+  std::optional<int64_t> prefill, decode;
+  int64_t depth = 0, train = 0, train_length = 512;
+  std::vector<int64_t> groups;
   bool packed = false, quick = false;
 };
 
@@ -174,48 +178,83 @@ DType bench_dtype(const std::string& name) {
   throw InputError("--dtype " + name + ": expected one of " + names);
 }
 
-void bench_shape(const Options& o) {
+// A test's line, and what it is measured against: limits move on a shared machine, so they are
+// taken before and after, and the better ones count.
+void print_time(const ModelTime& t, const std::string& name, const Roof& roof, DType dtype,
+                bool json) {
+  const bool compute = t.flops_seconds(roof, dtype) > t.bytes_seconds(roof);
+  if (json) {
+    const OrderedJson row = {{"test", name},
+                             {"tokens", t.tokens},
+                             {"seconds", t.seconds},
+                             {"tokens_per_second", t.rate()},
+                             {"flops_per_second", t.flops / t.seconds},
+                             {"bytes_per_second", t.bytes / t.seconds},
+                             {"limit", compute ? "compute" : "memory"},
+                             {"share", t.share(roof, dtype)},
+                             {"roof", roof_json(roof)}};
+    std::printf("%s\n", row.dump().c_str());
+  } else {
+    std::printf("%-24s %10.1f %10s %8.1f %7.1f  %-7s %6.1f%%  %8.1f %7.1f\n", name.c_str(),
+                t.rate(), time_text(t.seconds).c_str(), t.flops / t.seconds / 1e9,
+                t.bytes / t.seconds / 1e9, compute ? "compute" : "memory",
+                100 * t.share(roof, dtype), roof.peak(dtype) / 1e9, roof.read / 1e9);
+  }
+  std::fflush(stdout);
+}
+
+void bench_shape(Options o) {
   const DType dtype = bench_dtype(o.dtype);
   const ModelConfig config = shape_config(o.shape);
+  if (o.train > 0 && dtype != DType::kF32 && dtype != DType::kBF16) {
+    throw InputError("--train: --dtype " + o.dtype + ": models train in f32 or bf16");
+  }
+  if (o.groups.empty() && o.train == 0 && !o.prefill && !o.decode) o.prefill = 512, o.decode = 32;
+  for (const auto& [option, tokens] :
+       {std::pair("--prefill", o.prefill.value_or(0)), std::pair("--train-length", o.train_length),
+        std::pair("--depth and --decode", o.depth + o.decode.value_or(0) + 1)}) {
+    if (tokens <= config.max_position_embeddings) continue;
+    throw InputError(option + (": a sequence of " + std::to_string(tokens)) + " tokens; " +
+                     o.shape + " has " + std::to_string(config.max_position_embeddings) +
+                     " positions");
+  }
   ThreadPool pool(o.common.threads);
   const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
-  const Model model =
-      Model::load(config, random_files(config, dtype), *ops,
-                  o.packed ? std::optional(dtype) : std::nullopt, Model::Use::kInference);
   ThreadPool ops_pool(ops->threads());
-  const auto roof_now = [&] { return measure_roof(ops_pool, ops->isa(), 0.02, 5); };
-  const Roof before = roof_now();
-  const ModelTimes t = time_model(model, *ops, before, dtype, o.prefill, o.decode);
-  const Roof after = roof_now();  // on a shared machine limits move: both are shown
-  const double gigabytes = static_cast<double>(model.token_bytes()) / 1e9;
-  const double prefill_rate = o.prefill > 0 ? static_cast<double>(o.prefill) / t.prefill : 0;
-  if (o.common.json) {
-    const OrderedJson json = {{"shape", o.shape},
-                              {"dtype", o.dtype},
-                              {"packed", o.packed},
-                              {"isa", ops->isa()},
-                              {"threads", ops->threads()},
-                              {"prefill_tokens", o.prefill},
-                              {"prefill_tokens_per_second", prefill_rate},
-                              {"prefill_share", t.prefill > 0 ? t.prefill_limit / t.prefill : 0},
-                              {"decode_tokens_per_second", t.decode > 0 ? 1 / t.decode : 0},
-                              {"decode_share", t.decode > 0 ? t.decode_limit / t.decode : 0},
-                              {"token_bytes", model.token_bytes()},
-                              {"roof", roof_json(before)},
-                              {"roof_after", roof_json(after)}};
-    std::printf("%s\n", json.dump().c_str());
-    return;
+  const auto measure = [&](const std::string& name, const std::function<ModelTime()>& test) {
+    const auto roof_now = [&] { return measure_roof(ops_pool, ops->isa(), 0.02, 5); };
+    const Roof before = roof_now();
+    const ModelTime time = test();
+    print_time(time, name, best_of(before, roof_now()), dtype, o.common.json);
+  };
+  if (!o.common.json) {
+    std::printf("%s %s%s, %s on %d threads\n", o.shape.c_str(), o.dtype.c_str(),
+                o.packed ? " packed" : "", ops->isa(), ops->threads());
+    std::printf("%-24s %10s %10s %8s %7s  %-7s %7s  %16s\n", "test", "tokens/s", "a pass",
+                "GFLOP/s", "GB/s", "limit", "share", "limits measured");
   }
-  std::printf("%s %s%s, %s on %d threads; memory read %.1f GB/s before, %.1f after\n",
-              o.shape.c_str(), o.dtype.c_str(), o.packed ? " packed" : "", ops->isa(),
-              ops->threads(), before.read / 1e9, after.read / 1e9);
-  if (o.prefill > 0) {
-    std::printf("  prefill %lld  %8.1f tokens/s  %5.1f%% of the multiply-adds\n",
-                static_cast<long long>(o.prefill), prefill_rate, 100 * t.prefill_limit / t.prefill);
+  const auto name_of = [](const char* what, int64_t count) {
+    return std::string(what) + " " + std::to_string(count);
+  };
+  if (o.prefill.value_or(0) > 0 || o.decode.value_or(0) > 0 || !o.groups.empty()) {
+    const Model model =
+        Model::load(config, random_files(config, dtype), *ops,
+                    o.packed ? std::optional(dtype) : std::nullopt, Model::Use::kInference);
+    if (const int64_t tokens = o.prefill.value_or(0); tokens > 0) {
+      measure(name_of("prefill", tokens), [&] { return time_prefill(model, *ops, tokens); });
+    }
+    if (const int64_t tokens = o.decode.value_or(0); tokens > 0) {
+      measure(name_of("decode at", o.depth),
+              [&] { return time_decode(model, *ops, tokens, o.depth); });
+    }
+    for (const int64_t n : o.groups) {
+      measure(name_of("group of", n), [&] { return time_group(model, *ops, n, 64, 64); });
+    }
   }
-  if (o.decode > 0) {
-    std::printf("  decode       %8.1f tokens/s  %5.1f%% of reading, %.1f GB/s\n", 1 / t.decode,
-                100 * t.decode_limit / t.decode, gigabytes / t.decode);
+  if (o.train > 0) {
+    Model model = Model::create(config, 1, *ops, dtype);
+    const int64_t length = std::min(o.train_length, o.train);
+    measure(name_of("train", o.train), [&] { return time_training(model, *ops, o.train, length); });
   }
 }
 
@@ -231,17 +270,29 @@ void add_bench(CLI::App& app) {
                 "with --shape: of the matrices: f32, bf16, f16, q8_0, q4_0, "
                 "q4_k or q6_k")
       ->capture_default_str();
-  c->add_option("--prefill", o->prefill, "with --shape: tokens of the prompt; 0: none")
-      ->check(CLI::Range(0, 1 << 15))
+  const auto shape_option = [&](const std::string& name, auto& value, const std::string& help,
+                                int64_t most) {
+    return c->add_option(name, value, "with --shape: " + help)->check(CLI::Range(int64_t{0}, most));
+  };
+  shape_option("--prefill", o->prefill, "tokens of a prompt read in one batch (512)", 1 << 20);
+  shape_option("--decode", o->decode, "tokens written one by one (32)", 1 << 20);
+  shape_option("--depth", o->depth, "tokens that stand before those of --decode", 1 << 20)
       ->capture_default_str();
-  c->add_option("--decode", o->decode, "with --shape: tokens to decode; 0: none")
-      ->check(CLI::Range(0, 1 << 15))
+  shape_option("--group", o->groups,
+               "completions of one prompt of 64 tokens, sampled together, such as 8,16,32", 4096)
+      ->delimiter(',');
+  shape_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
+  shape_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
       ->capture_default_str();
   c->add_flag("--packed", o->packed,
               "with --shape: pack the weights (f32, bf16) instead of "
               "reading them in place");
   c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
   o->common.add_to(*c);
+  c->footer(
+      "  r1 bench --op matmul\n"
+      "  r1 bench --shape r1-distill-qwen-1.5b --dtype q4_0\n"
+      "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048");
   c->callback([o] { o->shape.empty() ? bench(*o) : bench_shape(*o); });
 }
 

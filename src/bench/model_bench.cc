@@ -5,12 +5,30 @@
 #include <numeric>
 #include <vector>
 
+#include "engine/engine.h"
 #include "model/decoder.h"
 #include "model/token_scores.h"
+#include "train/trainer.h"
 
 namespace r1 {
 namespace {
 
+template <class F>
+double seconds_of(F&& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<int32_t> any_tokens(int64_t first, int64_t count, int64_t vocab_size) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<int32_t>((first + i) * 7919 % vocab_size));
+  }
+  return ids;
+}
+
+// One sequence's passes.
 class Runner {
  public:
   Runner(const Model& model, Ops& ops, int64_t positions)
@@ -23,21 +41,15 @@ class Runner {
     std::iota(pages_.begin(), pages_.end(), 0);
   }
 
-  // Seconds of `count` tokens at `position`, and of the last one's logits.
-  double run(int64_t position, int64_t count) {
+  // `count` tokens at `position`, and the last one's logits.
+  void run(int64_t position, int64_t count) {
     const ModelConfig& c = model_.config();
     Batch batch;
-    std::vector<int32_t> ids;
-    for (int64_t i = 0; i < count; ++i) {
-      ids.push_back(static_cast<int32_t>((position + i) * 7919 % c.vocab_size));
-    }
-    batch.add(ids, position, pages_.data(), 0);
+    batch.add(any_tokens(position, count, c.vocab_size), position, pages_.data(), 0);
     batch.outputs = {static_cast<int32_t>(count - 1)};
-    const auto start = std::chrono::steady_clock::now();
     const Tensor hidden(hidden_.floats(), 1, c.hidden_size);
     forward(model_, batch, kv_, ops_, memory_, hidden);
     compute_logits(model_, hidden, ops_, {logits_.floats(), 1, c.vocab_size});
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
  private:
@@ -49,29 +61,106 @@ class Runner {
   Activations memory_{Activations::Keep::kNothing};
 };
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// FLOPs of a token that has no logits.
+double flops_without_head(const ModelConfig& c, double context) {
+  return c.forward_flops(context) - 2 * static_cast<double>(c.vocab_size * c.hidden_size);
+}
+
+double kv_bytes(const ModelConfig& c, double positions) {
+  return positions * static_cast<double>(KvCache::page_bytes(c, c.num_hidden_layers)) / kPageSize;
+}
+
 }  // namespace
 
-ModelTimes time_model(const Model& model, Ops& ops, const Roof& roof, DType dtype, int64_t prefill,
-                      int64_t decode) {
+ModelTime time_prefill(const Model& model, Ops& ops, int64_t tokens) {
+  Runner runner(model, ops, tokens);
+  std::vector<double> seconds;
+  for (int i = 0; i < 4; ++i) seconds.push_back(seconds_of([&] { runner.run(0, tokens); }));
+  seconds.erase(seconds.begin());
   const ModelConfig& c = model.config();
-  Runner runner(model, ops, std::max(prefill, decode) + 1);
-  ModelTimes times;
-  if (prefill > 0) {
-    times.prefill = std::min({runner.run(0, prefill), runner.run(0, prefill)});
-    const double tokens = static_cast<double>(prefill);
-    const double head = 2 * static_cast<double>(c.vocab_size * c.hidden_size);
-    const double flops = tokens * c.forward_flops(tokens / 2) - (tokens - 1) * head;
-    times.prefill_limit = flops / roof.peak(dtype);
+  const double rest = static_cast<double>(tokens - 1), middle = static_cast<double>(tokens) / 2;
+  return {.test = "prefill",
+          .tokens = tokens,
+          .seconds = median(seconds),
+          .flops = rest * flops_without_head(c, middle) + c.forward_flops(middle),
+          .bytes = static_cast<double>(model.token_bytes())};
+}
+
+ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t depth) {
+  Runner runner(model, ops, depth + tokens + 1);
+  for (int64_t at = 0; at < depth; at += 512) runner.run(at, std::min<int64_t>(512, depth - at));
+  runner.run(depth, 1);
+  std::vector<double> seconds;
+  for (int64_t i = 1; i <= tokens; ++i) {
+    seconds.push_back(seconds_of([&] { runner.run(depth + i, 1); }));
   }
-  if (decode > 0) {
-    runner.run(0, 1);
-    std::vector<double> seconds;
-    for (int64_t i = 1; i <= decode; ++i) seconds.push_back(runner.run(i, 1));
-    std::nth_element(seconds.begin(), seconds.begin() + decode / 2, seconds.end());
-    times.decode = seconds[static_cast<size_t>(decode / 2)];
-    times.decode_limit = static_cast<double>(model.token_bytes()) / roof.read;
+  const double context = static_cast<double>(depth) + static_cast<double>(tokens) / 2;
+  return {.test = "decode",
+          .tokens = 1,
+          .seconds = median(seconds),
+          .flops = model.config().forward_flops(context),
+          .bytes = static_cast<double>(model.token_bytes()) + kv_bytes(model.config(), context)};
+}
+
+ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens) {
+  const ModelConfig& c = model.config();
+  EngineOptions options;
+  options.max_sequences = n;
+  options.max_batch_tokens = std::max(n, prompt);
+  options.max_context = prompt + tokens;
+  Engine engine(model, ops, options);
+  engine.submit({.prompt = any_tokens(0, prompt, c.vocab_size),
+                 .sampling = {},
+                 .max_new_tokens = tokens,
+                 .seed = 1,
+                 .n = n});
+  // The prompt, and the first two tokens to warm up.
+  while (engine.stats().new_tokens < 2 * n && engine.step()) {
   }
-  return times;
+  std::vector<double> seconds;
+  for (bool more = true; more;) {
+    const double s = seconds_of([&] { more = engine.step(); });
+    if (more) seconds.push_back(s);
+  }
+  const double rows = static_cast<double>(n), context = static_cast<double>(prompt + tokens / 2);
+  const double own = kv_bytes(c, static_cast<double>(tokens) / 2);
+  return {.test = "group",
+          .tokens = n,
+          .seconds = median(seconds),
+          .flops = rows * c.forward_flops(context),
+          .bytes = static_cast<double>(model.token_bytes()) +
+                   kv_bytes(c, static_cast<double>(prompt)) + rows * own};
+}
+
+ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length) {
+  const ModelConfig& c = model.config();
+  SequenceBatch batch;
+  for (int64_t at = 0; at < tokens; at += length) {
+    const SequenceGroup group = {
+        {}, {any_tokens(at, std::min(length, tokens - at), c.vocab_size)}, {}};
+    batch.add(group, 0, 1);
+  }
+  Trainer trainer(model, ops, {}, false);
+  const std::vector<float> dlogprob(batch.targets().size(),
+                                    -1.0f / static_cast<float>(batch.targets().size()));
+  const auto step = [&] {
+    trainer.accumulate(batch, {}, dlogprob);
+    trainer.apply(1e-5);
+  };
+  step();
+  std::vector<double> seconds;
+  for (int i = 0; i < 3; ++i) seconds.push_back(seconds_of(step));
+  return {.test = "train",
+          .tokens = tokens,
+          .seconds = median(seconds),
+          .flops = 3 * static_cast<double>(tokens) * c.forward_flops(0),
+          .bytes = 0};
 }
 
 }  // namespace r1

@@ -1,24 +1,46 @@
-// Whole models timed: reading a prompt, and writing after it.
+// Whole models timed: reading a prompt, writing after it, a group of completions, training.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "bench/roof.h"
 #include "model/model.h"
 
 namespace r1 {
 
-struct ModelTimes {
-  double prefill = 0;  // seconds of a prompt's forward pass, logits of its last row included
-  double decode = 0;   // seconds of one token after it: the median
-  // The least that the machine's limits allow: multiply-adds of the products and of attention, and
-  // the weights read once a token.
-  double prefill_limit = 0, decode_limit = 0;
+struct ModelTime {
+  std::string test;    // "prefill", "decode", "group" or "train"
+  int64_t tokens = 0;  // of a pass
+  double seconds = 0;  // of a pass: the median
+  // What a pass cannot do without: multiply-adds (2 operations each) of the products and of
+  // attention, at the peak of the products' type; and weights, keys and values read once.
+  double flops = 0, bytes = 0;
+
+  double rate() const { return static_cast<double>(tokens) / seconds; }
+  double flops_seconds(const Roof& roof, DType dtype) const { return flops / roof.peak(dtype); }
+  double bytes_seconds(const Roof& roof) const { return bytes / roof.read; }
+  // Of `seconds`, what the machine's limits demand.
+  double share(const Roof& roof, DType dtype) const {
+    return std::max(flops_seconds(roof, dtype), bytes_seconds(roof)) / seconds;
+  }
 };
 
-// A prompt of `prefill` tokens in one batch, then `decode` tokens from an empty context: what
-// llama-bench measures. After one warm-up of each. dtype is the products'.
-ModelTimes time_model(const Model& model, Ops& ops, const Roof& roof, DType dtype, int64_t prefill,
-                      int64_t decode);
+// Each is warmed up before it is timed.
+
+// A prompt's forward pass in one batch, logits of its last row included.
+ModelTime time_prefill(const Model& model, Ops& ops, int64_t tokens);
+
+// One token after `depth` others, `tokens` times.
+ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t depth);
+
+// `n` completions of one prompt of `prompt` tokens, `tokens` long, as the engine samples them: a
+// pass is one token of each, its logits over the vocabulary, the draw and its log-probability.
+ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens);
+
+// An optimizer step on `tokens` tokens in sequences of `length`: forward, backward, AdamW, packing.
+// FLOPs are 6 a parameter and token, of those parameters that products have.
+ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length);
 
 }  // namespace r1

@@ -162,4 +162,14 @@ Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int re
   return roof;
 }
 
+Roof best_of(const Roof& a, const Roof& b) {
+  Roof best = a;
+  for (double Roof::*limit :
+       {&Roof::core_f32, &Roof::f32, &Roof::core_bf16, &Roof::bf16, &Roof::core_int8, &Roof::int8,
+        &Roof::read, &Roof::copy, &Roof::update}) {
+    best.*limit = std::max(a.*limit, b.*limit);
+  }
+  return best;
+}
+
 }  // namespace r1

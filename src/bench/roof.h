@@ -40,6 +40,9 @@ struct Roof {
 // is how long one repetition takes at least. Uses 2 * cold_bytes() of memory for its duration.
 Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int repetitions);
 
+// The better of two measurements of each limit: limits move on a shared machine.
+Roof best_of(const Roof& a, const Roof& b);
+
 // So many bytes are too many for the caches: four times the last level's size.
 size_t cold_bytes();
 

@@ -17,6 +17,11 @@ struct Shape {
 };
 
 constexpr Shape kShapes[] = {
+    {"countdown", R"({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 128,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 32, "intermediate_size": 384, "vocab_size": 496,
+        "max_position_embeddings": 512, "rope_theta": 10000.0, "rms_norm_eps": 1e-06,
+        "tie_word_embeddings": true})"},
     {"qwen2.5-0.5b", R"({"architectures": ["Qwen2ForCausalLM"], "hidden_size": 896,
         "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
         "intermediate_size": 4864, "vocab_size": 151936, "max_position_embeddings": 32768,
