@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -115,11 +116,11 @@ ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, in
   options.max_batch_tokens = std::max(n, prompt);
   options.max_context = prompt + tokens;
   Engine engine(model, ops, options);
-  engine.submit({.prompt = any_tokens(0, prompt, c.vocab_size),
-                 .sampling = {},
-                 .max_new_tokens = tokens,
-                 .seed = 1,
-                 .n = n});
+  Request request;
+  request.prompt = any_tokens(0, prompt, c.vocab_size);
+  request.max_new_tokens = tokens;
+  request.n = n;
+  engine.submit(std::move(request));
   // The prompt, and the first two tokens to warm up.
   while (engine.stats().new_tokens < 2 * n && engine.step()) {
   }

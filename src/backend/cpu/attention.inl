@@ -11,6 +11,9 @@
 // Backward, with p_j = exp(s_j - lse), delta = dout.out, dp_j = dout.v_j, ds_j = p_j (dp_j -
 // delta):
 //   dv_j += p_j dout      dk_j += scale ds_j q      dq += scale ds_j k_j
+#pragma once
+
+#include "backend/cpu/math.inl"
 
 namespace {
 

@@ -1,4 +1,7 @@
 // Routing rows to experts, and their outputs back to rows.
+#pragma once
+
+#include "backend/cpu/math.inl"
 
 namespace {
 

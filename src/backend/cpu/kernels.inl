@@ -10,9 +10,6 @@ using namespace r1;       // NOLINT: constants of layout.h
 using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 }  // namespace
 
-#include "backend/cpu/math.inl"
-
-// What the kernels below stand on comes first.
 #include "backend/cpu/attention.inl"
 #include "backend/cpu/experts.inl"
 #include "backend/cpu/products.inl"

@@ -1,5 +1,6 @@
 // What all kernels use, and exp for sixteen lanes, from fused multiply-adds alone: the same bits on
 // every instruction set.
+#pragma once
 
 namespace {
 
@@ -36,6 +37,11 @@ inline float exp(float x) {
   float lanes[kLanes];
   store(lanes, exp(set1(x)));
   return lanes[0];
+}
+
+inline V16 sigmoid(V16 x) {
+  const V16 one = set1(1.0f);
+  return div(one, add(one, exp(mul(x, set1(-1.0f)))));
 }
 
 // The logarithm of a sum: rounded from double, where every libm agrees to the last float bit but

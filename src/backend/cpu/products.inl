@@ -3,6 +3,9 @@
 // Each output element is one chain of fused multiply-adds that walks K in order. A tile computes
 // kRows x (16 kPanels) of them in registers; which tile an element falls into changes how many
 // chains run side by side, never a chain itself.
+#pragma once
+
+#include "backend/cpu/math.inl"
 
 namespace {
 

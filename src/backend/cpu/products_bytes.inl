@@ -5,6 +5,9 @@
 // kept in order:
 //   acc = fma(float(sum q w), weight scale * row scale, acc)     group by group
 //   acc = fma(-minimum, row scale * sum q, acc)                  after each group that has minima
+#pragma once
+
+#include "backend/cpu/products.inl"
 
 namespace {
 

@@ -4,6 +4,10 @@
 // them), and hands what it finds to a sink, 16 lanes at a time. For few rows of x the sink is the
 // chains of multiply-adds themselves (Chain); for many it is a block of K in the layout of the
 // register tiles (Panel), small enough for the first-level cache, over which all rows then pass.
+#pragma once
+
+#include "backend/cpu/products.inl"
+#include "backend/cpu/products_bytes.inl"
 
 namespace {
 

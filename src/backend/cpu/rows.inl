@@ -1,4 +1,7 @@
 // Operations on the rows of a batch, and the optimizer.
+#pragma once
+
+#include "backend/cpu/math.inl"
 
 namespace {
 
@@ -107,11 +110,6 @@ void rope(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
       store_n(x + half + i, fma(b, c, mul(a, s)), n);
     }
   }
-}
-
-inline V16 sigmoid(V16 x) {
-  const V16 one = set1(1.0f);
-  return div(one, add(one, exp(mul(x, set1(-1.0f)))));
 }
 
 void swiglu(const float* gate_up, float* out, int64_t width) {
