@@ -152,7 +152,7 @@ CpuOps::WeightPlan CpuOps::plan_weight(const WeightGradient& g) {
   p.kernel = kernels_.matmul_weight;
   p.panels = PackedWeight::panels(dw.cols);
   // As large as leaves a few tasks for each thread: what a task copies, it reads for all of it.
-  p.row_step = kWeightColumns, p.panel_step = 16;
+  p.row_step = kWeightColumns, p.panel_step = 32;
   const auto blocks = [](int64_t count, int64_t step) { return (count + step - 1) / step; };
   const auto tasks = [&] { return blocks(dw.rows, p.row_step) * blocks(p.panels, p.panel_step); };
   while (tasks() < 4 * pool_.threads() && p.row_step > kWeightColumns / 4) {

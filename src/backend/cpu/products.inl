@@ -10,6 +10,13 @@
 namespace {
 
 // Lanes rounded to bf16 (to nearest, ties to even; NaN stays NaN), still floats.
+#if R1_BF16_DOT
+// Denormals become zeros, which is what vdpbf16ps takes them for.
+inline V16 round_bf16(V16 x) {
+  const __m256i halves = (__m256i)_mm512_cvtneps_pbh(x.v);
+  return as_floats({_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)});
+}
+#else
 inline V16 round_bf16(V16 x) {
   const I16 bits = as_ints(x);
   const I16 odd = bit_and(shift_right(bits, 16), 1);
@@ -19,6 +26,7 @@ inline V16 round_bf16(V16 x) {
   const V16 r = select_less(x, top, rounded, select_less(sub(set1(0.0f), top), x, rounded, nan));
   return as_floats(bit_and(as_ints(r), 0xffff0000u));
 }
+#endif
 
 // Lanes of bf16 numbers as pairs, `first` in the lower halves.
 inline I16 bf16_pairs(V16 first, V16 second) {
@@ -339,8 +347,9 @@ constexpr int64_t kWeightBlock = 128;  // steps whose copies stay in the first-l
 
 // dw[n + r, 16 panel + c] over `steps` steps of a block: d is [steps][kRows], x
 // [kPanels][steps][16].
+// Not inlined: the sums need all vector registers, which the callers' numbers would else take.
 template <bool kBf16, int kRows, int kPanels>
-void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t steps, int64_t n,
+[[gnu::noinline]] void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t steps, int64_t n,
                  int64_t panel) {
   const int64_t column = panel * kLanes;
   V16 acc[kRows][kPanels];
