@@ -143,6 +143,21 @@ TEST_P(ContractMapped, AnyChunkingThreadsAndInstructionSetGiveTheSameLogits) {
   }
 }
 
+TEST_P(ContractMapped, RepackedWeightsGiveTheSameLogits) {
+  const auto& [architecture, type] = GetParam();
+  const auto ids = random_tokens(1, 50, 101);
+  ThreadPool pool(2);
+  const auto ops = make_ops(pool);
+  Model model = open(small(architecture), type, *ops);
+  const auto in_place = all_logits(model, *ops, ids, {50}, 0);
+  const int64_t bytes = model.weight_bytes();
+  model.repack_mapped(*ops);
+  const bool copied = type != DType::kF16 && type != DType::kF8E4M3;  // those stay in place
+  EXPECT_EQ(copied, model.weight_bytes() > bytes);
+  EXPECT_TRUE(same_bits(in_place, all_logits(model, *ops, ids, {50}, 0)));
+  EXPECT_TRUE(same_bits(in_place, all_logits(model, *ops, ids, {7, 2, 16, 3}, 1)));
+}
+
 // The engine's log-probabilities are those of scoring.
 TEST_P(ContractMapped, SampledLogProbabilitiesAreScored) {
   ThreadPool pool(2);

@@ -1,7 +1,9 @@
 // r1 bench: each op's speed against the machine's limits. It is checked against ref first.
+#include <algorithm>
 #include <cctype>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "backend/ref/ref_ops.h"
@@ -18,11 +20,11 @@ namespace {
 
 struct Options {
   CommonOptions common;
-  std::string op, shape, dtype = "bf16";
+  std::string op, model, shape, dtype;
   std::optional<int64_t> prefill, decode;
   int64_t depth = 0, train = 0, train_length = 512;
   std::vector<int64_t> groups;
-  bool packed = false, quick = false;
+  bool repack = false, quick = false, config = false;
 };
 
 struct Row {
@@ -203,19 +205,47 @@ void print_time(const ModelTime& t, const std::string& name, const Roof& roof, D
   std::fflush(stdout);
 }
 
-void bench_shape(Options o) {
-  const DType dtype = bench_dtype(o.dtype);
-  const ModelConfig config = shape_config(o.shape);
-  if (o.train > 0 && dtype != DType::kF32 && dtype != DType::kBF16) {
-    throw InputError("--train: --dtype " + o.dtype + ": models train in f32 or bf16");
+// What is timed: a model's files as they stand, or random weights of a shape.
+struct Subject {
+  std::string name;
+  ModelConfig config;
+  std::shared_ptr<const TensorSource> files;  // made when it is needed, where a shape is timed
+  DType dtype;                                // of most of its weights
+};
+
+Subject subject_of(const Options& o) {
+  if (!o.shape.empty() && !o.model.empty()) {
+    throw InputError("MODEL and --shape: expected one of them");
   }
+  if (!o.shape.empty()) {
+    const DType dtype = bench_dtype(o.dtype.empty() ? "bf16" : o.dtype);
+    return {o.shape, shape_config(o.shape), nullptr, dtype};
+  }
+  const ModelFiles files = open_model_files(resolve_model(o.model));
+  std::map<DType, size_t> bytes;
+  for (const TensorInfo& t : files.tensors->tensors()) bytes[t.dtype] += t.bytes.size();
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return {o.model, files.config, files.tensors, most->first};
+}
+
+void bench_model(Options o) {
+  const Subject subject = subject_of(o);
+  const ModelConfig& config = subject.config;
+  if (o.config) {
+    std::printf("%s\n", model_config_json(config).dump(2).c_str());
+    return;
+  }
+  const DType dtype = subject.dtype;
+  const bool trainable = dtype == DType::kF32 || dtype == DType::kBF16;
+  if (o.train > 0 && !trainable) throw InputError("--train: models train in f32 or bf16");
   if (o.groups.empty() && o.train == 0 && !o.prefill && !o.decode) o.prefill = 512, o.decode = 32;
   for (const auto& [option, tokens] :
        {std::pair("--prefill", o.prefill.value_or(0)), std::pair("--train-length", o.train_length),
         std::pair("--depth and --decode", o.depth + o.decode.value_or(0) + 1)}) {
     if (tokens <= config.max_position_embeddings) continue;
     throw InputError(option + (": a sequence of " + std::to_string(tokens)) + " tokens; " +
-                     o.shape + " has " + std::to_string(config.max_position_embeddings) +
+                     subject.name + " has " + std::to_string(config.max_position_embeddings) +
                      " positions");
   }
   ThreadPool pool(o.common.threads);
@@ -228,8 +258,8 @@ void bench_shape(Options o) {
     print_time(time, name, best_of(before, roof_now()), dtype, o.common.json);
   };
   if (!o.common.json) {
-    std::printf("%s %s%s, %s on %d threads\n", o.shape.c_str(), o.dtype.c_str(),
-                o.packed ? " packed" : "", ops->isa(), ops->threads());
+    std::printf("%s %s%s, %s on %d threads\n", subject.name.c_str(), lower_dtype(dtype).c_str(),
+                o.repack ? " repacked" : "", ops->isa(), ops->threads());
     std::printf("%-24s %10s %10s %8s %7s  %-7s %7s  %16s\n", "test", "tokens/s", "a pass",
                 "GFLOP/s", "GB/s", "limit", "share", "limits measured");
   }
@@ -237,9 +267,9 @@ void bench_shape(Options o) {
     return std::string(what) + " " + std::to_string(count);
   };
   if (o.prefill.value_or(0) > 0 || o.decode.value_or(0) > 0 || !o.groups.empty()) {
-    const Model model =
-        Model::load(config, random_files(config, dtype), *ops,
-                    o.packed ? std::optional(dtype) : std::nullopt, Model::Use::kInference);
+    Model model = Model::load(config, subject.files ? subject.files : random_files(config, dtype),
+                              *ops, std::nullopt, Model::Use::kInference);
+    if (o.repack) model.repack_mapped(*ops);
     if (const int64_t tokens = o.prefill.value_or(0); tokens > 0) {
       measure(name_of("prefill", tokens), [&] { return time_prefill(model, *ops, tokens); });
     }
@@ -264,36 +294,39 @@ void add_bench(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("bench", "each op's speed against the machine's limits");
   c->add_option("--op", o->op, "only ops with this in their name");
+  c->add_option("MODEL", o->model,
+                "time this model as a whole instead: a folder, a GGUF file, a name");
   c->add_option("--shape", o->shape,
-                "a whole model of this shape with random weights instead: " + shape_names());
-  c->add_option("--dtype", o->dtype,
-                "with --shape: of the matrices: f32, bf16, f16, q8_0, q4_0, "
-                "q4_k or q6_k")
-      ->capture_default_str();
-  const auto shape_option = [&](const std::string& name, auto& value, const std::string& help,
+                "time a whole model of this shape with random weights instead: " + shape_names());
+  c->add_option(
+      "--dtype", o->dtype,
+      "of the matrices: with --shape f32, bf16 (default), f16, q8_0, q4_0, q4_k or q6_k; of "
+      "a MODEL auto, f32 or bf16");
+  const auto model_option = [&](const std::string& name, auto& value, const std::string& help,
                                 int64_t most) {
-    return c->add_option(name, value, "with --shape: " + help)->check(CLI::Range(int64_t{0}, most));
+    return c->add_option(name, value, "of a model: " + help)->check(CLI::Range(int64_t{0}, most));
   };
-  shape_option("--prefill", o->prefill, "tokens of a prompt read in one batch (512)", 1 << 20);
-  shape_option("--decode", o->decode, "tokens written one by one (32)", 1 << 20);
-  shape_option("--depth", o->depth, "tokens that stand before those of --decode", 1 << 20)
+  model_option("--prefill", o->prefill, "tokens of a prompt read in one batch (512)", 1 << 20);
+  model_option("--decode", o->decode, "tokens written one by one (32)", 1 << 20);
+  model_option("--depth", o->depth, "tokens that stand before those of --decode", 1 << 20)
       ->capture_default_str();
-  shape_option("--group", o->groups,
+  model_option("--group", o->groups,
                "completions of one prompt of 64 tokens, sampled together, such as 8,16,32", 4096)
       ->delimiter(',');
-  shape_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
-  shape_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
+  model_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
+  model_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
       ->capture_default_str();
-  c->add_flag("--packed", o->packed,
-              "with --shape: pack the weights (f32, bf16) instead of "
-              "reading them in place");
+  c->add_flag("--repack", o->repack,
+              "of a model: copy the weights into the order that the kernels read them");
+  c->add_flag("--config", o->config, "of a model: print its config.json and end");
   c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
   o->common.add_to(*c);
   c->footer(
       "  r1 bench --op matmul\n"
+      "  r1 bench model.gguf --prefill 4096 --decode 64 --depth 4096\n"
       "  r1 bench --shape r1-distill-qwen-1.5b --dtype q4_0\n"
       "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048");
-  c->callback([o] { o->shape.empty() ? bench(*o) : bench_shape(*o); });
+  c->callback([o] { o->shape.empty() && o->model.empty() ? bench(*o) : bench_model(*o); });
 }
 
 }  // namespace r1

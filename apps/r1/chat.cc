@@ -33,9 +33,10 @@ constexpr const char* kHelp =
 
 struct Options {
   CommonOptions common;
+  WeightOptions weights;
   SamplingOptions sampling;
   ThinkingBudget thinking;
-  std::string model, dtype = "auto", system;
+  std::string model, system;
   int64_t max_new_tokens = 0;
   bool fold = false;
 };
@@ -293,13 +294,12 @@ void add_chat(CLI::App& app) {
   add_thinking(*c, o->thinking);
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest answer; 0: what the context holds")
       ->capture_default_str();
-  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
+  o->weights.add_to(*c);
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] {
     Machine machine(o->common);
-    const OpenModel model =
-        open_model(o->model, parse_dtype_option(o->dtype), Model::Use::kInference, machine.ops());
+    const OpenModel model = open_model(o->model, o->weights, machine.ops());
     Chat(*o, model, machine.ops()).run();
   });
 }

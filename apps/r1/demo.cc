@@ -93,8 +93,7 @@ void demo(const Options& o) {
   }
   R1_CHECK(stage != nullptr);
   Machine machine(o.common);
-  const OpenModel base =
-      open_model(recipe.model, DType::kF32, Model::Use::kInference, machine.ops());
+  const OpenModel base = open_model(recipe.model, {.dtype = "f32"}, machine.ops());
   std::filesystem::path path = o.out;
   if (path.empty()) {
     path = "runs/demo";
@@ -111,8 +110,7 @@ void demo(const Options& o) {
   ConsoleListener listener(kShowEvery);
   const RunResult result = run_recipe(recipe, folder, machine.ops(), listener);
   const auto report = write_report(path);
-  const OpenModel trained =
-      open_model(result.model.string(), DType::kF32, Model::Use::kInference, machine.ops());
+  const OpenModel trained = open_model(result.model.string(), {.dtype = "f32"}, machine.ops());
   if (result.was_finished) {
     say("This demo was run before: its result is below. For another: r1 demo --seed %llu\n",
         static_cast<unsigned long long>(recipe.seed + 1));

@@ -15,9 +15,10 @@ namespace {
 
 struct Options {
   CommonOptions common;
+  WeightOptions weights;
   SamplingOptions sampling;
   FileTaskOptions file;
-  std::string model, task, system, out, dtype = "auto";
+  std::string model, task, system, out;
   std::vector<int64_t> budgets;
   int64_t n = 1, problems = 0, max_new_tokens = 0, batch = 256, waits = 0;
 };
@@ -29,7 +30,7 @@ constexpr int64_t kTaskProblems = 200, kTaskTokens = 400, kFileTokens = 4096;
 OrderedJson settings_of(const Options& o, const OpenModel& model, size_t problems) {
   const SamplingParams sampling = o.sampling.over(model.defaults.sampling);
   return {{"model", model.files.path.string()},
-          {"dtype", o.dtype},
+          {"dtype", o.weights.dtype},
           {"task", o.task},
           {"verifier", o.file.verifier},
           {"prompt_template", o.file.prompt_template},
@@ -172,8 +173,7 @@ void eval(Options o) {
   if (o.problems == 0) {
     o.problems = file ? static_cast<int64_t>(task->all(Split::kTest).size()) : kTaskProblems;
   }
-  const OpenModel model =
-      open_model(o.model, parse_dtype_option(o.dtype), Model::Use::kInference, machine.ops());
+  const OpenModel model = open_model(o.model, o.weights, machine.ops());
   EngineOptions options;
   options.max_context = model.model.max_positions();
   options.max_sequences = o.batch;
@@ -234,7 +234,7 @@ void add_eval(CLI::App& app) {
   c->add_option("--batch", o->batch, "completions at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
+  o->weights.add_to(*c);
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { eval(*o); });

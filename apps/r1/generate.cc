@@ -14,10 +14,11 @@ namespace {
 
 struct Options {
   CommonOptions common;
+  WeightOptions weights;
   RowOptions rows;
   SamplingOptions sampling;
   ThinkingBudget thinking;
-  std::string model, prompt, dtype = "auto";
+  std::string model, prompt;
   std::vector<std::string> stop;
   int64_t n = 1, max_new_tokens = 256;
   bool special = false, chat = false;
@@ -139,8 +140,7 @@ void generate(const Options& o) {
     throw InputError("generate: --chat and --add-special-tokens are two templates; give one");
   }
   Machine machine(o.common);
-  const OpenModel model =
-      open_model(o.model, parse_dtype_option(o.dtype), Model::Use::kInference, machine.ops());
+  const OpenModel model = open_model(o.model, o.weights, machine.ops());
   EngineOptions options;
   options.max_context = model.model.max_positions();
   Engine engine(model.model, machine.ops(), options, &model.tokenizer);
@@ -176,7 +176,7 @@ void add_generate(CLI::App& app) {
   add_thinking(*c, o->thinking);
   c->add_option("--stop", o->stop, "text that ends a completion")->allow_extra_args(false);
   c->add_flag("--add-special-tokens", o->special, "apply the tokenizer's template to prompts");
-  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
+  o->weights.add_to(*c);
   o->sampling.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { generate(*o); });

@@ -13,14 +13,14 @@ namespace {
 
 struct Options {
   CommonOptions common;
+  WeightOptions weights;
   RowOptions rows;
-  std::string model, full, dtype = "auto";
+  std::string model, full;
 };
 
 void score(const Options& o) {
   Machine machine(o.common);
-  const OpenModel model =
-      open_model(o.model, parse_dtype_option(o.dtype), Model::Use::kInference, machine.ops());
+  const OpenModel model = open_model(o.model, o.weights, machine.ops());
   Scorer scorer(model.model, machine.ops());
   std::optional<AtomicFile> full;
   if (!o.full.empty()) full.emplace(o.full);
@@ -56,7 +56,7 @@ void add_score(CLI::App& app) {
   c->add_option("MODEL", o->model, kModelHelp);
   o->rows.add_to(*c);
   c->add_option("--full", o->full, "file for the whole vocabulary's log-probabilities");
-  c->add_option("--dtype", o->dtype, kDtypeHelp)->capture_default_str();
+  o->weights.add_to(*c);
   o->common.add_to(*c);
   c->callback([o] { score(*o); });
 }

@@ -15,12 +15,30 @@ void CommonOptions::add_to(CLI::App& command) {
   command.add_flag("--json", json, "results as JSON on the standard output");
 }
 
-OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use,
-                     Ops& ops) {
+void WeightOptions::add_to(CLI::App& command) {
+  command
+      .add_option("--dtype", dtype,
+                  "of the weights: auto (as the files have them, read in place), f32 or bf16")
+      ->capture_default_str();
+  command.add_flag("--repack", repack,
+                   "with --dtype auto: copy the weights into the order that the kernels read them: "
+                   "faster, for as much memory as they take and a moment at the start");
+}
+
+std::optional<DType> WeightOptions::type() const {
+  if (dtype == "auto") return std::nullopt;
+  if (dtype == "f32") return DType::kF32;
+  if (dtype == "bf16") return DType::kBF16;
+  throw InputError("--dtype " + dtype + ": expected auto, f32 or bf16");
+}
+
+OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops) {
+  const std::optional<DType> type = weights.type();
   ModelFiles files = open_model_files(resolve_model(name));
   Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
   auto chat = ChatFormat::of(files.tokenizer, tokenizer, files.path.string());
-  Model model = Model::load(files.config, files.tensors, ops, dtype, use);
+  Model model = Model::load(files.config, files.tensors, ops, type, Model::Use::kInference);
+  if (weights.repack) model.repack_mapped(ops);
   files.tensors.reset();  // the model keeps what it needs of them
   auto defaults = generation_defaults(files.generation, files.where("generation_config.json"), chat,
                                       model.config().eos_token_ids);
@@ -55,13 +73,6 @@ void add_thinking(CLI::App& c, ThinkingBudget& budget) {
   c.add_option("--waits", budget.waits,
                "how often the end of the thinking becomes \"Wait\", so that it goes on")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
-}
-
-std::optional<DType> parse_dtype_option(const std::string& name) {
-  if (name == "auto") return std::nullopt;
-  if (name == "f32") return DType::kF32;
-  if (name == "bf16") return DType::kBF16;
-  throw InputError("--dtype " + name + ": expected auto, f32 or bf16");
 }
 
 }  // namespace r1

@@ -47,8 +47,18 @@ struct OpenModel {
   GenerationDefaults defaults;
 };
 
+// How a model's weights are held for inference: --dtype, --repack.
+struct WeightOptions {
+  std::string dtype = "auto";
+  bool repack = false;
+
+  void add_to(CLI::App& command);
+  // InputError for an unknown one; nothing for "auto": the files' own types, in place.
+  std::optional<DType> type() const;
+};
+
 // `name` as resolve_model takes it.
-OpenModel open_model(const std::string& name, std::optional<DType> dtype, Model::Use use, Ops& ops);
+OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops);
 
 // What CLI11 shows for every MODEL argument.
 inline constexpr const char* kModelHelp =
@@ -67,11 +77,6 @@ struct SamplingOptions {
 
 // --think, --waits: ThinkingBudget (engine/engine.h).
 void add_thinking(CLI::App& command, ThinkingBudget& budget);
-
-// --dtype of models opened for inference: nothing for "auto", the files' own types, in place.
-inline constexpr const char* kDtypeHelp =
-    "of the weights: auto (as the files have them, read in place), f32 or bf16";
-std::optional<DType> parse_dtype_option(const std::string& name);
 
 // Adds one sub-command. Its callback returns nothing; errors are exceptions (main.cc).
 void add_bench(CLI::App& app);

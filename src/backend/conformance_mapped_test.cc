@@ -155,6 +155,30 @@ TEST(Mapped, HasTheBitsOfThePackedWeight) {
   }
 }
 
+// Rows that are whole pieces of 16 bytes change their order and nothing else.
+TEST(Mapped, RepackedHasTheSameBits) {
+  for (const BackendChoice& choice : available_backends()) {
+    ThreadPool pool(2);
+    const auto ops = make_ops(pool, choice.backend == "ref" ? "ref" : choice.isa);
+    for (const DType dtype : kTypes) {
+      std::vector<Shape> shapes = shapes_of(dtype);
+      shapes.push_back({4, 35, 1024});
+      for (const Shape& s : shapes) {
+        Rng rng(8);
+        const Matrix x = Matrix::random(rng, s.t, s.k);
+        const FileRows w(rng, dtype, s.n, s.k);
+        Buffer memory;
+        const MappedWeight repacked = ops->repack(w.weight(), memory);
+        EXPECT_EQ(repacked.repacked, memory.bytes() > 0);
+        Matrix a(s.t, s.n), b(s.t, s.n);
+        ops->matmul_mapped(x, {&w.weight(), 1}, nullptr, false, a);
+        ops->matmul_mapped(x, {&repacked, 1}, nullptr, false, b);
+        EXPECT_EQ(a.values(), b.values()) << choice.isa << " " << dtype_name(dtype) << " K=" << s.k;
+      }
+    }
+  }
+}
+
 // The bytes that would overflow 16 bits in a careless kernel: all weights and inputs at their ends.
 TEST(Mapped, ExtremeBytesAreExact) {
   std::string block = {0x00, 0x3c};  // d = 1

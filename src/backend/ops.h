@@ -21,6 +21,7 @@
 #include <span>
 
 #include "backend/layout.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
 
@@ -58,6 +59,8 @@ struct MappedWeight {
   const std::byte* data = nullptr;
   // kF8E4M3: a factor for each 128 x 128 (DeepSeek-V3, section 3.3), [N / 128][K / 128] rounded up.
   const float* scales = nullptr;
+  // Not rows but panels of kLanes of them, as Ops::repack lays them out.
+  bool repacked = false;
   static constexpr int64_t kScaleBlock = 128;
 
   int64_t row_bytes() const { return static_cast<int64_t>(dtype_bytes(dtype, k)); }
@@ -150,6 +153,10 @@ class Ops {
   virtual void pack(ConstTensor w, PackedWeight packed) = 0;
   // The transpose, for the input's gradient: packed.n = K, packed.k = N.
   virtual void pack_transposed(ConstTensor w, PackedWeight packed) = 0;
+
+  // The weight laid out as this backend's products read it fastest, in memory that this gives to
+  // `memory`; or w itself, which is then in place as before. Products give the same bits.
+  virtual MappedWeight repack(const MappedWeight& w, Buffer& memory) = 0;
 
   // --- products ---
   // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.

@@ -153,6 +153,16 @@ void Model::repack(Ops& ops) {
   }
 }
 
+void Model::repack_mapped(Ops& ops) {
+  for (Linear* l : linears_) {
+    for (MappedWeight& w : l->mapped) {
+      Buffer memory;
+      w = ops.repack(w, memory);
+      if (memory.bytes() > 0) repacked_.push_back(std::move(memory));
+    }
+  }
+}
+
 void Model::embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const {
   if (files_) {
     ops.embed_mapped(ids, weights_->embedding_rows, out);
@@ -263,7 +273,9 @@ int64_t Model::token_bytes() const {
 }
 
 int64_t Model::weight_bytes() const {
-  return static_cast<int64_t>(masters_.bytes() + packed_.bytes() + transposed_.bytes());
+  size_t bytes = masters_.bytes() + packed_.bytes() + transposed_.bytes();
+  for (const Buffer& b : repacked_) bytes += b.bytes();
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace r1

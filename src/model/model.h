@@ -64,6 +64,9 @@ class Model {
   // f(spec, offset of its first value in masters()) for each parameter in order. kTraining alone.
   void each_parameter(
       const std::function<void(const ParameterSpec& spec, int64_t offset)>& f) const;
+  // Copies the matrices that are read in place into memory of their own, laid out as the kernels
+  // read them fastest (Ops::repack). What the model computes stays the same to the bit.
+  void repack_mapped(Ops& ops);
   // Brings the packed weights up to date with the masters: after an optimizer step.
   void repack(Ops& ops);
 
@@ -100,8 +103,9 @@ class Model {
   Buffer packed_, transposed_, cos_sin_;
   std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
   std::vector<Buffer> scales_;                 // of float8 weights among them
-  std::unique_ptr<Weights> weights_;           // stays where it is when the model moves
-  std::vector<Linear*> linears_;               // its matrices
+  std::vector<Buffer> repacked_;
+  std::unique_ptr<Weights> weights_;  // stays where it is when the model moves
+  std::vector<Linear*> linears_;      // its matrices
 };
 
 // One float of gradient for each master, in the same order.

@@ -9,12 +9,12 @@
 namespace r1::cpu {
 namespace {
 
-Format format_of(DType dtype) {
+Format format_of(DType dtype, bool repacked = false) {
   switch (dtype) {
     case DType::kF32:
-      return Format::kF32;
+      return repacked ? Format::kPackedF32 : Format::kF32;
     case DType::kBF16:
-      return Format::kBf16;
+      return repacked ? Format::kPackedBf16 : Format::kBf16;
     case DType::kF16:
       return Format::kF16;
     case DType::kF8E4M3:
@@ -96,12 +96,13 @@ Matmul product_of(ConstTensor x, const Inputs& in, const MappedWeight& w, const 
   R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
   const ByteRows* bytes = in.find(format_of(w.dtype));
   const bool bf16 = w.dtype == DType::kBF16;
-  return {.format = format_of(w.dtype),
+  return {.format = format_of(w.dtype, w.repacked),
           .x = bf16 ? in.rounded : x.data,
           .xs = bf16 ? in.rounded_stride : x.stride,
           .bytes = bytes ? *bytes : ByteRows{},
           .w = reinterpret_cast<const uint8_t*>(w.data),
           .row_bytes = w.row_bytes(),
+          .repacked = w.repacked,
           .scales = w.scales,
           .n = w.n,
           .k = w.k,
@@ -160,8 +161,28 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   });
 }
 
+MappedWeight CpuOps::repack(const MappedWeight& w, Buffer& memory) {
+  const bool plain = w.dtype == DType::kF32 || w.dtype == DType::kBF16;
+  if (w.repacked || (plain ? w.row_bytes() % 16 != 0 : dtype_block(w.dtype) == 1)) return w;
+  const int64_t panels = PackedWeight::panels(w.n);
+  memory = Buffer(static_cast<size_t>(panels * kLanes * w.row_bytes()));
+  Matmul m{};
+  m.format = format_of(w.dtype);
+  m.w = reinterpret_cast<const uint8_t*>(w.data);
+  m.row_bytes = w.row_bytes();
+  m.n = w.n;
+  m.k = w.k;
+  split(panels, 1 + (1 << 18) / (kLanes * w.row_bytes()), 1, [&](int64_t begin, int64_t end) {
+    kernels_.repack(m, reinterpret_cast<uint8_t*>(memory.data()), begin, end);
+  });
+  MappedWeight repacked = w;
+  repacked.data = memory.data();
+  repacked.repacked = true;
+  return repacked;
+}
+
 void CpuOps::embed_mapped(std::span<const int32_t> ids, const MappedWeight& table, Tensor out) {
-  R1_CHECK(out.rows == static_cast<int64_t>(ids.size()) && out.cols == table.k);
+  R1_CHECK(out.rows == static_cast<int64_t>(ids.size()) && out.cols == table.k && !table.repacked);
   split(out.rows, 1 + (1 << 14) / (1 + out.cols), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int32_t id = ids[static_cast<size_t>(t)];

@@ -63,6 +63,7 @@ CpuOps::ProductPlan CpuOps::plan_product(ConstTensor x, const PackedWeight& w, c
          .bytes = {},
          .w = static_cast<const uint8_t*>(w.data),
          .row_bytes = 0,
+         .repacked = false,
          .scales = nullptr,
          .n = w.n,
          .k = w.k,

@@ -30,6 +30,7 @@ struct Matmul {
   ByteRows bytes;  // for block formats: what byte_rows wrote
   const uint8_t* w;
   int64_t row_bytes;    // of rows
+  bool repacked;        // block formats: panels of 16 rows as walks ask for them
   const float* scales;  // kF8: [N / 128, K / 128], both rounded up
   int64_t n, k;
   const float* bias;
@@ -179,6 +180,9 @@ struct Kernels {
                     int64_t row_begin, int64_t row_end);
   void (*matmul)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                  int64_t panel_end);
+  // A weight in rows to panels, each of 16 row_bytes, with Matmul::repacked; kF32 and kBf16 become
+  // kPackedF32 and kPackedBf16 if row_bytes is a multiple of 16.
+  void (*repack)(const Matmul&, uint8_t* out, int64_t panel_begin, int64_t panel_end);
   // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
   void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                         int64_t panel_end);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <type_traits>
+
 #include "backend/cpu/kernels.h"
 
 namespace {
@@ -28,6 +30,7 @@ constexpr Kernels table(const char* isa) {
       .round_rows = round_rows,
       .byte_rows = byte_rows,
       .matmul = matmul,
+      .repack = repack,
       .matmul_weight = matmul_weight,
       .column_sums = column_sums,
       .add = add_rows,

@@ -349,8 +349,8 @@ constexpr int64_t kWeightBlock = 128;  // steps whose copies stay in the first-l
 // [kPanels][steps][16].
 // Not inlined: the sums need all vector registers, which the callers' numbers would else take.
 template <bool kBf16, int kRows, int kPanels>
-[[gnu::noinline]] void weight_tile(const MatmulWeight& m, const float* d, const float* x, int64_t steps, int64_t n,
-                 int64_t panel) {
+[[gnu::noinline]] void weight_tile(const MatmulWeight& m, const float* d, const float* x,
+                                   int64_t steps, int64_t n, int64_t panel) {
   const int64_t column = panel * kLanes;
   V16 acc[kRows][kPanels];
 #pragma GCC unroll 16

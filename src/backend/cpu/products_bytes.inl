@@ -1,5 +1,5 @@
-// Products of bytes: rows of the input rounded to whole numbers, and the sinks (products_mapped.inl)
-// of block formats.
+// Products of bytes: rows of the input rounded to whole numbers, and the sinks
+// (products_mapped.inl) of block formats.
 //
 // Sums of products of bytes are exact, so only the chain of multiply-adds over groups remains to be
 // kept in order:
@@ -17,10 +17,14 @@ constexpr int kBytesGroup = 32;  // elements of a row of x that share a scale
 // the instruction set wants it.
 constexpr int byte_bias(Format format) {
   switch (format) {
-    case Format::kQ8_0: return kByteBias;
-    case Format::kQ4_0: return 8;
-    case Format::kQ6_K: return 32;
-    default: return 0;
+    case Format::kQ8_0:
+      return kByteBias;
+    case Format::kQ4_0:
+      return 8;
+    case Format::kQ6_K:
+      return 32;
+    default:
+      return 0;
   }
 }
 
@@ -61,8 +65,8 @@ struct BytePanel {
   static constexpr int kBlock = 512, kGroup = kGroupSize;
   static constexpr bool kMinima = kHasMinima;
   using Layout = ByteLayout<kGroup, kMinima>;
-  alignas(64) uint8_t w[kBlock * kLanes];                         // [K / 4][16][4]
-  alignas(64) float scales[kBlock / kGroup * kLanes];             // [K / group][16]
+  alignas(64) uint8_t w[kBlock * kLanes];                            // [K / 4][16][4]
+  alignas(64) float scales[kBlock / kGroup * kLanes];                // [K / group][16]
   alignas(64) float minima[kMinima ? kBlock / kGroup * kLanes : 1];  // likewise, negated
 
   void put_bytes(int64_t k, const I16 (&four)[4]) {
@@ -88,7 +92,8 @@ struct ByteChain {
   }
   void begin(int64_t k) {
     q = x.q + row * x.k + k;
-    const int64_t left = (x.k - k) / kGroup, groups = left < kBlock / kGroup ? left : kBlock / kGroup;
+    const int64_t left = (x.k - k) / kGroup,
+                  groups = left < kBlock / kGroup ? left : kBlock / kGroup;
     for (int64_t g = 0; g < groups; ++g) {
       for (int r = 0; r < kRows; ++r) {
         sums[g][r] = set1_int(x.start[((row + r) * x.k + k) / kGroup + g]);
@@ -109,7 +114,8 @@ struct ByteChain {
   void scale(int64_t g, V16 s) { scales[g] = s; }
   void minus(int64_t g, V16 s) { minima[g] = s; }
   void end(int64_t k) {
-    const int64_t left = (x.k - k) / kGroup, groups = left < kBlock / kGroup ? left : kBlock / kGroup;
+    const int64_t left = (x.k - k) / kGroup,
+                  groups = left < kBlock / kGroup ? left : kBlock / kGroup;
     for (int r = 0; r < kRows; ++r) {
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t at = ((row + r) * x.k + k + g * kGroup) / kBytesGroup;

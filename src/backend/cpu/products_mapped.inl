@@ -1,9 +1,9 @@
-// Products with weights in the rows of their file (MappedWeight), which are never copied as a whole.
+// Products with weights in the rows of their file (MappedWeight), or repacked from it.
 //
-// A format walks 16 rows from left to right, 16 bytes of each at a time (load_columns transposes
-// them), and hands what it finds to a sink, 16 lanes at a time. For few rows of x the sink is the
-// chains of multiply-adds themselves (Chain); for many it is a block of K in the layout of the
-// register tiles (Panel), small enough for the first-level cache, over which all rows then pass.
+// A format walks 16 rows from left to right, 16 bytes of each at a time, and hands what it finds to
+// a sink, 16 lanes at a time. For few rows of x the sink is the chains of multiply-adds themselves
+// (Chain); for many it is a block of K in the layout of the register tiles (Panel), small enough
+// for the first-level cache, over which all rows then pass.
 #pragma once
 
 #include "backend/cpu/products.inl"
@@ -11,11 +11,18 @@
 
 namespace {
 
-// Sixteen rows of a weight. A last panel that is not full repeats its last row: its columns are
-// computed and not stored. What is read a panel (or a pair) later lies `ahead` of the rows; the lines
-// there, which follow each other, are fetched while the rows are read, in equal steps.
+// Sixteen rows of a weight, as a walk asks for them.
+//
+//   columns(offset, out)   16 bytes of each row from byte `offset`, transposed: lane r of out[j] is
+//                          dword j of row r's
+//   halves(offset)         the binary16 number there, as floats
+//   last_halves(offset)    the same where a block, and with it the file, may end
+
+// Rows as they lie in a file. A last panel that is not full repeats its last row: its columns are
+// computed and not stored. What is read a panel (or a pair) later lies `ahead` of the rows; the
+// lines there, which follow each other, are fetched while the rows are read, in equal steps.
 template <bool kFull>
-struct Rows {
+struct FileRows {
   const uint8_t* w;
   int64_t stride, last, ahead;
 
@@ -30,24 +37,77 @@ struct Rows {
     for (int64_t i = 0; i < kLanes * bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
     return {w + offset, stride, last};
   }
+  void columns(int64_t offset, I16 (&out)[4]) const { load_columns(at(offset, 16), out); }
+  V16 halves(int64_t offset) const { return from_f16(load_dwords(at(offset, 2))); }
+  V16 last_halves(int64_t offset) const {
+    return from_f16(shift_right(load_dwords(at(offset - 2, 4)), 16));
+  }
+  // What lies beyond `bytes` of them counts as zeros and is not touched: the file may end there.
+  void columns(int64_t offset, int64_t bytes, I16 (&out)[4]) const {
+    uint8_t rest[16][16] = {};
+    const auto column = at(offset, bytes);
+    for (int r = 0; r < 16; ++r) memcpy(rest[r], column(r), static_cast<size_t>(bytes));
+    load_columns([&](int r) { return rest[r]; }, out);
+  }
 };
 
-// sink(i, columns) for each 16 bytes of [begin, begin + bytes) of the rows; what lies beyond counts
-// as zeros and is not touched: the file may end there.
+// A repacked panel: what a walk asks of the rows of a file, in the order in which it asks. Nothing
+// is left to transpose.
+struct PanelRows {
+  const uint8_t* next;
+
+  void columns(int64_t, I16 (&out)[4]) {
+    for (int j = 0; j < 4; ++j) {
+      __builtin_prefetch(next + kAhead, 0, 2);
+      out[j] = load_int(next);
+      next += 64;
+    }
+  }
+  V16 halves(int64_t) {
+    const V16 x = load_f16(next);
+    next += 2 * kLanes;
+    return x;
+  }
+  V16 last_halves(int64_t offset) { return halves(offset); }
+  void columns(int64_t, int64_t, I16 (&)[4]) {}  // rows are whole pieces: never called
+
+  static constexpr int64_t kAhead = 4096;
+};
+
+// Writes such a panel: asks the file in its turn.
+template <class Rows>
+struct PanelWriter {
+  const Rows& rows;
+  uint8_t* next;
+
+  void columns(int64_t offset, I16 (&out)[4]) {
+    rows.columns(offset, out);
+    for (int j = 0; j < 4; ++j, next += 64) store(next, out[j]);
+  }
+  V16 halves(int64_t offset) { return write(rows.at(offset, 2)); }
+  V16 last_halves(int64_t offset) { return write(rows.at(offset, 2)); }
+  void columns(int64_t, int64_t, I16 (&)[4]) {}
+
+ private:
+  template <class Column>
+  V16 write(const Column& column) {
+    for (int r = 0; r < kLanes; ++r, next += 2) memcpy(next, column(r), 2);
+    return load_f16(next - 2 * kLanes);
+  }
+};
+
+// sink(i, columns) for each 16 bytes of [begin, begin + bytes) of the rows.
 template <class Row, class Sink>
-inline void each_piece(const Row& row, int64_t begin, int64_t bytes, const Sink& sink) {
+inline void each_piece(Row& row, int64_t begin, int64_t bytes, const Sink& sink) {
   I16 columns[4];
   int64_t i = 0;
   for (; 16 * i + 16 <= bytes; ++i) {
-    load_columns(row.at(begin + 16 * i, 16), columns);
+    row.columns(begin + 16 * i, columns);
     sink(i, columns);
   }
   const int64_t left = bytes - 16 * i;
   if (left == 0) return;
-  uint8_t rest[16][16] = {};
-  const auto column = row.at(begin + 16 * i, left);
-  for (int r = 0; r < 16; ++r) memcpy(rest[r], column(r), static_cast<size_t>(left));
-  load_columns([&](int r) { return rest[r]; }, columns);
+  row.columns(begin + 16 * i, left, columns);
   sink(i, columns);
 }
 
@@ -103,8 +163,8 @@ struct Bf16Chain : FloatChain<kRows> {
     for (int r = 0; r < kRows; ++r) {
       int32_t two;
       memcpy(&two, this->x + r * this->xs + k / 2, sizeof two);
-      this->acc[r].v = _mm512_dpbf16_ps(this->acc[r].v, (__m512bh)_mm512_set1_epi32(two),
-                                        (__m512bh)pairs.v);
+      this->acc[r].v =
+          _mm512_dpbf16_ps(this->acc[r].v, (__m512bh)_mm512_set1_epi32(two), (__m512bh)pairs.v);
     }
 #else
     this->put(k, as_floats(shift_left(pairs, 16)));
@@ -116,11 +176,12 @@ struct Bf16Chain : FloatChain<kRows> {
 // --- formats ---
 
 struct F32Rows {
+  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     each_piece(row, 4 * k, 4 * count, [&](int64_t i, const I16(&c)[4]) {
       for (int j = 0; j < 4; ++j) {
         if (4 * i + j < count) sink.put(4 * i + j, as_floats(c[j]));
@@ -130,11 +191,12 @@ struct F32Rows {
 };
 
 struct F16Rows {
+  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     each_piece(row, 2 * k, 2 * count, [&](int64_t i, const I16(&c)[4]) {
       for (int j = 0; j < 8; ++j) {
         if (8 * i + j < count) sink.put(8 * i + j, from_f16(shift_right(c[j / 2], j % 2 * 16)));
@@ -153,6 +215,7 @@ inline V16 from_f8(I16 x, V16 scale) {
 }
 
 struct F8Rows {
+  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   // A scale holds for kScaleBlock elements: a walk must not be longer.
   template <int kRows>
@@ -163,11 +226,10 @@ struct F8Rows {
   };
 
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul& m, int64_t panel, int64_t k, int64_t count,
-                   Sink& sink) {
+  static void walk(Row& row, const Matmul& m, int64_t panel, int64_t k, int64_t count, Sink& sink) {
     static_assert(Panel::kBlock <= kScaleBlock);
-    const V16 scale = set1(m.scales[panel * kLanes / kScaleBlock * div_up(m.k, kScaleBlock) +
-                                    k / kScaleBlock]);
+    const V16 scale =
+        set1(m.scales[panel * kLanes / kScaleBlock * div_up(m.k, kScaleBlock) + k / kScaleBlock]);
     each_piece(row, k, count, [&](int64_t i, const I16(&c)[4]) {
       for (int j = 0; j < 16; ++j) {
         if (16 * i + j < count) {
@@ -179,11 +241,12 @@ struct F8Rows {
 };
 
 struct Bf16Rows {
+  static constexpr bool kBlocks = false;
   using Panel = Bf16Panel;
   template <int kRows>
   using Chain = Bf16Chain<kRows>;
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     each_piece(row, 2 * k, 2 * count, [&](int64_t i, const I16(&c)[4]) {
       for (int j = 0; j < 4; ++j) {
         if (8 * i + 2 * j < count) sink.put_pairs(8 * i + 2 * j, c[j]);
@@ -204,16 +267,17 @@ inline void high_nibbles(const I16 (&c)[4], I16 (&out)[4]) {
 }
 
 struct Q8_0Rows {
+  static constexpr bool kBlocks = true;
   using Panel = BytePanel<32, false>;
   template <int kRows>
   using Chain = ByteChain<32, false, kRows>;
   static constexpr int64_t bytes(int64_t k) { return k / 32 * 34; }
 
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     const I16 bias = set1_int(static_cast<int32_t>(0x01010101u * kByteBias));
     for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, from_f16(load_dwords(row.at(bytes(k + e), 2))));
+      sink.scale(e / 32, row.halves(bytes(k + e)));
       each_piece(row, bytes(k + e) + 2, 32, [&](int64_t i, const I16(&c)[4]) {
         I16 q[4];
         for (int j = 0; j < 4; ++j) q[j] = kByteBias == 0 ? c[j] : add_bytes(c[j], bias);
@@ -224,15 +288,16 @@ struct Q8_0Rows {
 };
 
 struct Q4_0Rows {
+  static constexpr bool kBlocks = true;
   using Panel = BytePanel<32, false>;
   template <int kRows>
   using Chain = ByteChain<32, false, kRows>;
   static constexpr int64_t bytes(int64_t k) { return k / 32 * 18; }
 
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, from_f16(load_dwords(row.at(bytes(k + e), 2))));
+      sink.scale(e / 32, row.halves(bytes(k + e)));
       each_piece(row, bytes(k + e) + 2, 16, [&](int64_t, const I16(&c)[4]) {
         I16 q[4];
         low_nibbles(c, q);
@@ -245,6 +310,7 @@ struct Q4_0Rows {
 };
 
 struct Q4_KRows {
+  static constexpr bool kBlocks = true;
   using Panel = BytePanel<32, true>;
   template <int kRows>
   using Chain = ByteChain<32, true, kRows>;
@@ -265,11 +331,11 @@ struct Q4_KRows {
   }
 
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     for (int64_t e = 0; e < count; e += 256) {
       const int64_t at = bytes(k + e);
       I16 head[4];
-      load_columns(row.at(at, 16), head);
+      row.columns(at, head);
       const V16 d = from_f16(head[0]);
       const V16 minus = sub(set1(0.0f), from_f16(shift_right(head[0], 16)));
 #pragma GCC unroll 8
@@ -290,19 +356,19 @@ struct Q4_KRows {
 };
 
 struct Q6_KRows {
+  static constexpr bool kBlocks = true;
   using Panel = BytePanel<16, false>;
   template <int kRows>
   using Chain = ByteChain<16, false, kRows>;
   static constexpr int64_t bytes(int64_t k) { return k / 256 * 210; }
 
   template <class Row, class Sink>
-  static void walk(const Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
+  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
     for (int64_t e = 0; e < count; e += 256) {
       const int64_t at = bytes(k + e);
-      // The two bytes before d belong to the block too.
-      const V16 d = from_f16(shift_right(load_dwords(row.at(at + 206, 4)), 16));
+      const V16 d = row.last_halves(at + 208);
       I16 s[4];
-      load_columns(row.at(at + 192, 16), s);
+      row.columns(at + 192, s);
       for (int j = 0; j < 16; ++j) {
         const I16 scale = shift_right_signed(shift_left(s[j / 4], 24 - 8 * (j % 4)), 24);
         sink.scale(e / 16 + j, mul(d, to_float(scale)));
@@ -311,9 +377,9 @@ struct Q6_KRows {
       for (int64_t part = 0; part < 4; ++part) {
         const int64_t half = part / 2, i = part % 2 * 16;
         I16 first[4], second[4], upper[4];
-        load_columns(row.at(at + 64 * half + i, 16), first);
-        load_columns(row.at(at + 64 * half + 32 + i, 16), second);
-        load_columns(row.at(at + 128 + 32 * half + i, 16), upper);
+        row.columns(at + 64 * half + i, first);
+        row.columns(at + 64 * half + 32 + i, second);
+        row.columns(at + 128 + 32 * half + i, upper);
 #pragma GCC unroll 4
         for (int c = 0; c < 4; ++c) {
           I16 q[4];
@@ -329,18 +395,30 @@ struct Q6_KRows {
   }
 };
 
-// Calls walk for the panel's rows, full or not; the panel to be read `later` after it is fetched.
-template <class Format, class Sink>
-inline void walk_panel(const Matmul& m, int64_t panel, int64_t k, int64_t count, int64_t later,
-                       Sink& sink) {
+// Calls f with the panel's rows in the file; the panel to be read `later` after it is fetched.
+template <class F>
+inline void with_file_rows(const Matmul& m, int64_t panel, int64_t later, const F& f) {
   const int64_t first = panel * kLanes, width = m.n - first;
   const int64_t ahead = later * kLanes * m.row_bytes;
   const uint8_t* w = m.w + first * m.row_bytes;
   if (width >= kLanes) {
-    Format::walk(Rows<true>{w, m.row_bytes, 15, ahead}, m, panel, k, count, sink);
+    f(FileRows<true>{w, m.row_bytes, 15, ahead});
   } else {
-    Format::walk(Rows<false>{w, m.row_bytes, width - 1, ahead}, m, panel, k, count, sink);
+    f(FileRows<false>{w, m.row_bytes, width - 1, ahead});
   }
+}
+
+// Calls walk for the panel's rows.
+template <class Format, class Sink>
+inline void walk_panel(const Matmul& m, int64_t panel, int64_t k, int64_t count, int64_t later,
+                       Sink& sink) {
+  if constexpr (Format::kBlocks) {
+    if (m.repacked) {
+      PanelRows rows{m.w + kLanes * (panel * m.row_bytes + Format::bytes(k))};
+      return Format::walk(rows, m, panel, k, count, sink);
+    }
+  }
+  with_file_rows(m, panel, later, [&](auto rows) { Format::walk(rows, m, panel, k, count, sink); });
 }
 
 // Few rows: panel by panel, the chains in registers from one end of K to the other.
@@ -393,8 +471,13 @@ void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
         walk_panel<Format>(m, panel + p, k, count, kTilePanels, panels[p]);
       }
       const auto pass = [&]<int kPanels>(int64_t p) {
-        const Block block{reinterpret_cast<const char*>(panels + p), sizeof(Panel), k, count,
-                          k == 0, last, partial + p * kLanes};
+        const Block block{reinterpret_cast<const char*>(panels + p),
+                          sizeof(Panel),
+                          k,
+                          count,
+                          k == 0,
+                          last,
+                          partial + p * kLanes};
         pass_rows<typename Panel::Layout, kPanels>(m, block, row_begin, row_end, panel + p);
       };
       if (some == kTilePanels) {
@@ -403,6 +486,47 @@ void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
         for (int64_t p = 0; p < some; ++p) pass.template operator()<1>(p);
       }
     }
+  }
+}
+
+// A sink for walks whose rows alone matter.
+struct NoSink {
+  void put(int64_t, V16) {}
+  void put_pairs(int64_t, I16) {}
+  void put_bytes(int64_t, const I16 (&)[4]) {}
+  void scale(int64_t, V16) {}
+  void minus(int64_t, V16) {}
+};
+
+template <class Format>
+void repack_panels(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_end) {
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    with_file_rows(m, panel, 1, [&](const auto& rows) {
+      PanelWriter<std::remove_cvref_t<decltype(rows)>> writer{rows,
+                                                              out + panel * kLanes * m.row_bytes};
+      NoSink sink;
+      Format::walk(writer, m, panel, 0, m.k, sink);
+    });
+  }
+}
+
+void repack(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_end) {
+  const auto run = [&](auto* f) { f(m, out, panel_begin, panel_end); };
+  switch (m.format) {
+    case Format::kF32:
+      return run(repack_panels<F32Rows>);
+    case Format::kBf16:
+      return run(repack_panels<Bf16Rows>);
+    case Format::kQ8_0:
+      return run(repack_panels<Q8_0Rows>);
+    case Format::kQ4_0:
+      return run(repack_panels<Q4_0Rows>);
+    case Format::kQ4_K:
+      return run(repack_panels<Q4_KRows>);
+    case Format::kQ6_K:
+      return run(repack_panels<Q6_KRows>);
+    default:
+      return;
   }
 }
 

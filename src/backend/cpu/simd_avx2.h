@@ -187,6 +187,11 @@ inline I16 as_ints(V16 x) {
 inline V16 from_f16(I16 x) {
   return {from_f16(x.a), from_f16(x.b)};
 }
+// Sixteen binary16 numbers.
+inline V16 load_f16(const void* p) {
+  const __m128i* q = static_cast<const __m128i*>(p);
+  return {_mm256_cvtph_ps(_mm_loadu_si128(q)), _mm256_cvtph_ps(_mm_loadu_si128(q + 1))};
+}
 // The nearest integers as bytes; they must be in [-127, 127].
 inline void store_bytes(int8_t* p, V16 x) {
   const auto narrow = [](__m256 y) {

@@ -168,6 +168,10 @@ inline I16 as_ints(V16 x) {
 inline V16 from_f16(I16 x) {
   return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.v))};
 }
+// Sixteen binary16 numbers.
+inline V16 load_f16(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
 // The nearest integers as bytes; they must be in [-127, 127].
 inline void store_bytes(int8_t* p, V16 x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));

@@ -192,6 +192,14 @@ inline V16 from_f16(I16 x) {
   }
   return r;
 }
+// Sixteen binary16 numbers.
+inline V16 load_f16(const void* p) {
+  uint16_t halves[16];
+  uint32_t wide[16];
+  memcpy(halves, p, sizeof halves);
+  for (int i = 0; i < 16; ++i) wide[i] = halves[i];
+  return from_f16(load_int(wide));
+}
 // The nearest integers as bytes; they must be in [-127, 127].
 inline void store_bytes(int8_t* p, V16 x) {
   const auto narrow = [](float32x4_t y) { return vqmovn_s32(vcvtnq_s32_f32(y)); };
