@@ -167,9 +167,10 @@ TEST(Mapped, RepackedHasTheSameBits) {
         Rng rng(8);
         const Matrix x = Matrix::random(rng, s.t, s.k);
         const FileRows w(rng, dtype, s.n, s.k);
-        Buffer memory;
-        const MappedWeight repacked = ops->repack(w.weight(), memory);
-        EXPECT_EQ(repacked.repacked, memory.bytes() > 0);
+        Buffer memory(static_cast<size_t>(ops->repacked_bytes(w.weight())));
+        if (memory.bytes() == 0) continue;
+        const MappedWeight repacked = ops->repack(w.weight(), memory.data());
+        EXPECT_TRUE(repacked.repacked);
         Matrix a(s.t, s.n), b(s.t, s.n);
         ops->matmul_mapped(x, {&w.weight(), 1}, nullptr, false, a);
         ops->matmul_mapped(x, {&repacked, 1}, nullptr, false, b);

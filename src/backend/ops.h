@@ -21,7 +21,6 @@
 #include <span>
 
 #include "backend/layout.h"
-#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
 
@@ -154,9 +153,11 @@ class Ops {
   // The transpose, for the input's gradient: packed.n = K, packed.k = N.
   virtual void pack_transposed(ConstTensor w, PackedWeight packed) = 0;
 
-  // The weight laid out as this backend's products read it fastest, in memory that this gives to
-  // `memory`; or w itself, which is then in place as before. Products give the same bits.
-  virtual MappedWeight repack(const MappedWeight& w, Buffer& memory) = 0;
+  // Bytes of the weight laid out as this backend's products read it fastest; 0 if it has no such
+  // layout for it.
+  virtual int64_t repacked_bytes(const MappedWeight& w) const = 0;
+  // Writes it to `out`, 64-byte aligned. Products with the result give the same bits.
+  virtual MappedWeight repack(const MappedWeight& w, std::byte* out) = 0;
 
   // --- products ---
   // out[t, n] = (add ? out[t, n] : 0) + bias[n] + sum_k x[t, k] w[n, k].   bias may be null.

@@ -154,13 +154,24 @@ void Model::repack(Ops& ops) {
 }
 
 void Model::repack_mapped(Ops& ops) {
-  for (Linear* l : linears_) {
-    for (MappedWeight& w : l->mapped) {
-      Buffer memory;
-      w = ops.repack(w, memory);
-      if (memory.bytes() > 0) repacked_.push_back(std::move(memory));
+  const auto bytes = [&](const MappedWeight& w) { return (ops.repacked_bytes(w) + 63) / 64 * 64; };
+  const auto each = [&](auto&& f) {
+    for (Linear* l : linears_) {
+      for (MappedWeight& w : l->mapped) {
+        if (!w.repacked && bytes(w) > 0) f(w);
+      }
     }
-  }
+  };
+  R1_CHECK(repacked_.bytes() == 0);
+  int64_t total = 0;
+  each([&](const MappedWeight& w) { total += bytes(w); });
+  repacked_ = Buffer(static_cast<size_t>(total));
+  std::byte* next = repacked_.data();
+  each([&](MappedWeight& w) {
+    const int64_t size = bytes(w);
+    w = ops.repack(w, next);
+    next += size;
+  });
 }
 
 void Model::embed(Ops& ops, std::span<const int32_t> ids, Tensor out) const {
@@ -273,9 +284,8 @@ int64_t Model::token_bytes() const {
 }
 
 int64_t Model::weight_bytes() const {
-  size_t bytes = masters_.bytes() + packed_.bytes() + transposed_.bytes();
-  for (const Buffer& b : repacked_) bytes += b.bytes();
-  return static_cast<int64_t>(bytes);
+  return static_cast<int64_t>(masters_.bytes() + packed_.bytes() + transposed_.bytes() +
+                              repacked_.bytes());
 }
 
 }  // namespace r1

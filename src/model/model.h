@@ -100,12 +100,11 @@ class Model {
   Use use_ = Use::kInference;
   int64_t max_positions_ = 0;
   Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
-  Buffer packed_, transposed_, cos_sin_;
+  Buffer packed_, transposed_, repacked_, cos_sin_;
   std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
   std::vector<Buffer> scales_;                 // of float8 weights among them
-  std::vector<Buffer> repacked_;
-  std::unique_ptr<Weights> weights_;  // stays where it is when the model moves
-  std::vector<Linear*> linears_;      // its matrices
+  std::unique_ptr<Weights> weights_;           // stays where it is when the model moves
+  std::vector<Linear*> linears_;               // its matrices
 };
 
 // One float of gradient for each master, in the same order.

@@ -161,22 +161,26 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   });
 }
 
-MappedWeight CpuOps::repack(const MappedWeight& w, Buffer& memory) {
+int64_t CpuOps::repacked_bytes(const MappedWeight& w) const {
   const bool plain = w.dtype == DType::kF32 || w.dtype == DType::kBF16;
-  if (w.repacked || (plain ? w.row_bytes() % 16 != 0 : dtype_block(w.dtype) == 1)) return w;
-  const int64_t panels = PackedWeight::panels(w.n);
-  memory = Buffer(static_cast<size_t>(panels * kLanes * w.row_bytes()));
+  const bool pieces = plain ? w.row_bytes() % 16 == 0 : dtype_block(w.dtype) > 1;
+  return pieces ? PackedWeight::panels(w.n) * kLanes * w.row_bytes() : 0;
+}
+
+MappedWeight CpuOps::repack(const MappedWeight& w, std::byte* out) {
+  R1_CHECK(!w.repacked && repacked_bytes(w) > 0);
   Matmul m{};
   m.format = format_of(w.dtype);
   m.w = reinterpret_cast<const uint8_t*>(w.data);
   m.row_bytes = w.row_bytes();
   m.n = w.n;
   m.k = w.k;
-  split(panels, 1 + (1 << 18) / (kLanes * w.row_bytes()), 1, [&](int64_t begin, int64_t end) {
-    kernels_.repack(m, reinterpret_cast<uint8_t*>(memory.data()), begin, end);
-  });
+  split(PackedWeight::panels(w.n), 1 + (1 << 18) / (kLanes * w.row_bytes()), 1,
+        [&](int64_t begin, int64_t end) {
+          kernels_.repack(m, reinterpret_cast<uint8_t*>(out), begin, end);
+        });
   MappedWeight repacked = w;
-  repacked.data = memory.data();
+  repacked.data = out;
   repacked.repacked = true;
   return repacked;
 }

@@ -26,7 +26,8 @@ class CpuOps : public Ops {
               Tensor out) override;
   void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
                      bool add, Tensor out) override;
-  MappedWeight repack(const MappedWeight& w, Buffer& memory) override;
+  int64_t repacked_bytes(const MappedWeight& w) const override;
+  MappedWeight repack(const MappedWeight& w, std::byte* out) override;
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
   void matmuls(std::span<const Product> products) override;

@@ -58,7 +58,6 @@ struct PanelRows {
 
   void columns(int64_t, I16 (&out)[4]) {
     for (int j = 0; j < 4; ++j) {
-      __builtin_prefetch(next + kAhead, 0, 2);
       out[j] = load_int(next);
       next += 64;
     }
@@ -70,8 +69,6 @@ struct PanelRows {
   }
   V16 last_halves(int64_t offset) { return halves(offset); }
   void columns(int64_t, int64_t, I16 (&)[4]) {}  // rows are whole pieces: never called
-
-  static constexpr int64_t kAhead = 4096;
 };
 
 // Writes such a panel: asks the file in its turn.

@@ -20,7 +20,8 @@ class RefOps : public Ops {
               Tensor out) override;
   void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
                      bool add, Tensor out) override;
-  MappedWeight repack(const MappedWeight& w, Buffer&) override { return w; }
+  int64_t repacked_bytes(const MappedWeight&) const override { return 0; }
+  MappedWeight repack(const MappedWeight& w, std::byte*) override { return w; }
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) override;
   void matmul_backward_bias(ConstTensor dout, float* dbias) override;
   void matmuls(std::span<const Product> products) override;
