@@ -22,7 +22,7 @@ for name in "$@"; do
   mkdir -p "build/fuzz/found/$name" "tests/fuzz/corpus/$name"
   # New inputs go to build/fuzz/found; what is worth keeping is added to the corpus by hand:
   #   fuzz_NAME -merge=1 tests/fuzz/corpus/NAME build/fuzz/found/NAME
-  build/fuzz/bin/fuzz_$name -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
+  build/fuzz/bin/fuzz_$name -seed=1 -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
     -print_final_stats=1 -verbosity=0 -artifact_prefix="build/fuzz/$name-" \
     "build/fuzz/found/$name" "tests/fuzz/corpus/$name" || die "fuzz_$name found something: see above"
 done
