@@ -52,12 +52,16 @@ struct FileRows {
 };
 
 // A repacked panel: what a walk asks of the rows of a file, in the order in which it asks. Nothing
-// is left to transpose.
+// is left to transpose. One row of x leaves the memory's own look-ahead enough to do; more of them
+// want what comes `kAhead` bytes later fetched beside.
+template <bool kFetch>
 struct PanelRows {
+  static constexpr int64_t kAhead = 8192;
   const uint8_t* next;
 
   void columns(int64_t, I16 (&out)[4]) {
     for (int j = 0; j < 4; ++j) {
+      if constexpr (kFetch) __builtin_prefetch(next + kAhead, 0, 3);
       out[j] = load_int(next);
       next += 64;
     }
@@ -406,33 +410,50 @@ inline void with_file_rows(const Matmul& m, int64_t panel, int64_t later, const 
 }
 
 // Calls walk for the panel's rows.
-template <class Format, class Sink>
+template <class Format, bool kOneRow, class Sink>
 inline void walk_panel(const Matmul& m, int64_t panel, int64_t k, int64_t count, int64_t later,
                        Sink& sink) {
   if constexpr (Format::kBlocks) {
     if (m.repacked) {
-      PanelRows rows{m.w + kLanes * (panel * m.row_bytes + Format::bytes(k))};
+      PanelRows<!kOneRow> rows{m.w + kLanes * (panel * m.row_bytes + Format::bytes(k))};
       return Format::walk(rows, m, panel, k, count, sink);
     }
   }
   with_file_rows(m, panel, later, [&](auto rows) { Format::walk(rows, m, panel, k, count, sink); });
 }
 
-// Few rows: panel by panel, the chains in registers from one end of K to the other.
+// Few rows: the chains of one panel, from one end of K to the other.
 template <class Format, int kRows>
-void mapped_few(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
+void chain_rows(const Matmul& m, int64_t row, int64_t panel) {
   using Chain = typename Format::template Chain<kRows>;
+  Chain chain(m, row);
+  for (int64_t k = 0; k < m.k; k += Chain::kBlock) {
+    const int64_t count = m.k - k < Chain::kBlock ? m.k - k : Chain::kBlock;
+    chain.begin(k);
+    walk_panel<Format, kRows == 1>(m, panel, k, count, 1, chain);
+    chain.end(k);
+  }
+  for (int r = 0; r < kRows; ++r) finish(m, row + r, panel, chain.acc[r]);
+}
+
+template <class Format>
+void chain_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                   int64_t panel_end) {
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    Chain chain(m, row);
-    for (int64_t k = 0; k < m.k; k += Chain::kBlock) {
-      const int64_t count = m.k - k < Chain::kBlock ? m.k - k : Chain::kBlock;
-      chain.begin(k);
-      walk_panel<Format>(m, panel, k, count, 1, chain);
-      chain.end(k);
-    }
-    for (int r = 0; r < kRows; ++r) finish(m, row + r, panel, chain.acc[r]);
+    int64_t row = row_begin;
+    const auto chains = [&]<int kRows>() {
+      for (; row + kRows <= row_end; row += kRows) chain_rows<Format, kRows>(m, row, panel);
+    };
+    chains.template operator()<8>();
+    chains.template operator()<4>();
+    chains.template operator()<2>();
+    chains.template operator()<1>();
   }
 }
+
+// So many rows at most are faster as chains, which walk a panel once for eight of them, than over
+// panels that are expanded first.
+constexpr int64_t kChainRows = 8;
 
 // All rows of [row_begin, row_end) over one block.
 template <class Layout, int kPanels>
@@ -454,8 +475,9 @@ void pass_rows(const Matmul& m, Block block, int64_t row_begin, int64_t row_end,
 template <class Format>
 void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                     int64_t panel_end) {
-  if (row_end - row_begin == 1) return mapped_few<Format, 1>(m, row_begin, panel_begin, panel_end);
-  if (row_end - row_begin == 2) return mapped_few<Format, 2>(m, row_begin, panel_begin, panel_end);
+  if (row_end - row_begin <= kChainRows) {
+    return chain_product<Format>(m, row_begin, row_end, panel_begin, panel_end);
+  }
   using Panel = typename Format::Panel;
   Panel panels[kTilePanels];
   alignas(64) float partial[kMappedRows * kTilePanels * kLanes];
@@ -465,7 +487,7 @@ void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
       const int64_t count = m.k - k < Panel::kBlock ? m.k - k : Panel::kBlock;
       const bool last = k + count == m.k;
       for (int64_t p = 0; p < some; ++p) {
-        walk_panel<Format>(m, panel + p, k, count, kTilePanels, panels[p]);
+        walk_panel<Format, false>(m, panel + p, k, count, kTilePanels, panels[p]);
       }
       const auto pass = [&]<int kPanels>(int64_t p) {
         const Block block{reinterpret_cast<const char*>(panels + p),
