@@ -137,10 +137,11 @@ struct CpuOps::WeightPlan {
 };
 
 CpuOps::WeightPlan CpuOps::plan_weight(const WeightGradient& g) {
-  const auto& [dout, x, dtype, dw] = g;
+  const ConstTensor &dout = g.dout, &x = g.x;
+  const Tensor& dw = g.dw;
   R1_CHECK(dout.rows == x.rows && dw.rows == dout.cols && dw.cols == x.cols);
   WeightPlan p{};
-  p.m = {dtype == DType::kBF16,
+  p.m = {g.dtype == DType::kBF16,
          dout.data,
          dout.stride,
          x.data,
