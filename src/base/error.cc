@@ -4,12 +4,13 @@
 #include <cstdlib>
 
 // LeakSanitizer asks for these and nobody else does; they stand here because every program links this
-// file. CLN, which the verifiers' algebra computes with, never frees its first numbers.
+// file. CLN, which the verifiers' algebra computes with, never frees its first numbers,
+// nor one where one of its functions throws.
 extern "C" {
 const char* __lsan_default_suppressions();  // NOLINT: the sanitizer's names
 const char* __lsan_default_options();       // NOLINT
 const char* __lsan_default_suppressions() {
-  return "leak:libcln.so";
+  return "leak:libcln";
 }
 const char* __lsan_default_options() {
   return "print_suppressions=0";

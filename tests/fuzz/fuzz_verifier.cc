@@ -36,11 +36,6 @@ void verify(std::string_view input) {
 }  // namespace
 }  // namespace r1
 
-// CLN leaks a number where one of its functions throws.
-extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier)
-  return "leak:libcln";
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   r1::verify({reinterpret_cast<const char*>(data), size});
   return 0;

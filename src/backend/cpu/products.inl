@@ -404,7 +404,8 @@ void weight_product(const MatmulWeight& m, int64_t n_begin, int64_t n_end, int64
       Step::copy(m.dout + row * m.ds + n, m.ds, rows, kRows, kRows,
                  d + (n - n_begin) * kWeightBlock);
     });
-    for (int64_t panel = panel_begin; panel < panel_end;) {
+    int64_t panel = panel_begin;
+    while (panel < panel_end) {
       const auto pass = [&]<int kPanels>() {
         for (int p = 0; p < kPanels; ++p) {
           const int64_t column = (panel + p) * kLanes;
