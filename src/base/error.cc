@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-// LeakSanitizer asks for these and nobody else does; they stand here because every program links this
-// file. CLN, which the verifiers' algebra computes with, never frees its first numbers,
-// nor one where one of its functions throws.
+// LeakSanitizer asks for these and nobody else does; they stand here because every program links
+// this file. CLN, which the verifiers' algebra computes with, frees neither its first numbers nor
+// one that it has where it throws.
 extern "C" {
 const char* __lsan_default_suppressions();  // NOLINT: the sanitizer's names
 const char* __lsan_default_options();       // NOLINT
