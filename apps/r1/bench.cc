@@ -312,6 +312,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   model_option("--group", o->groups,
                "completions of one prompt of 64 tokens, sampled together, such as 8,16,32", 4096)
+      ->check(CLI::PositiveNumber)
       ->delimiter(',');
   model_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
   model_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
