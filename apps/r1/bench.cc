@@ -310,10 +310,11 @@ void add_bench(CLI::App& app) {
   model_option("--decode", o->decode, "tokens written one by one (32)", 1 << 20);
   model_option("--depth", o->depth, "tokens that stand before those of --decode", 1 << 20)
       ->capture_default_str();
-  model_option("--group", o->groups,
-               "completions of one prompt of 64 tokens, sampled together, such as 8,16,32", 4096)
-      ->check(CLI::PositiveNumber)
-      ->delimiter(',');
+  c->add_option(
+       "--group", o->groups,
+       "of a model: completions of one prompt of 64 tokens, sampled together, such as 8,16,32")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096));
   model_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
   model_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
       ->capture_default_str();
