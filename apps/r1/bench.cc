@@ -300,8 +300,7 @@ void add_bench(CLI::App& app) {
                 "time a whole model of this shape with random weights instead: " + shape_names());
   c->add_option(
       "--dtype", o->dtype,
-      "of the matrices: with --shape f32, bf16 (default), f16, q8_0, q4_0, q4_k or q6_k; of "
-      "a MODEL auto, f32 or bf16");
+      "with --shape: of the matrices: f32, bf16 (default), f16, q8_0, q4_0, q4_k or q6_k");
   const auto model_option = [&](const std::string& name, auto& value, const std::string& help,
                                 int64_t most) {
     return c->add_option(name, value, "of a model: " + help)->check(CLI::Range(int64_t{0}, most));

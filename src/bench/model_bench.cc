@@ -62,12 +62,6 @@ class Runner {
   Activations memory_{Activations::Keep::kNothing};
 };
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 // FLOPs of a token that has no logits.
 double flops_without_head(const ModelConfig& c, double context) {
   return c.forward_flops(context) - 2 * static_cast<double>(c.vocab_size * c.hidden_size);

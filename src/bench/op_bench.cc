@@ -40,12 +40,6 @@ OpCall prepared(const OpEntry& entry, OpSize size, Ops& ops) {
   return call;
 }
 
-double median(std::vector<double> values) {
-  const size_t middle = values.size() / 2;
-  std::sort(values.begin(), values.end());
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 // Seconds a call, of each repetition.
 std::vector<double> time_calls(const std::vector<OpCall>& sets, Ops& ops,
                                const TimingOptions& options) {

@@ -162,6 +162,12 @@ Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int re
   return roof;
 }
 
+double median(std::vector<double> values) {
+  const size_t middle = values.size() / 2;
+  std::sort(values.begin(), values.end());
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
 Roof best_of(const Roof& a, const Roof& b) {
   Roof best = a;
   for (double Roof::*limit :

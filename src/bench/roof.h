@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "tensor/dtype.h"
@@ -39,6 +40,9 @@ struct Roof {
 // `isa` as Ops::isa() says it; "scalar" (ref) is held against the best instruction set. `seconds`
 // is how long one repetition takes at least. Uses 2 * cold_bytes() of memory for its duration.
 Roof measure_roof(ThreadPool& pool, std::string_view isa, double seconds, int repetitions);
+
+// That of a benchmark's repetitions, of which there must be one.
+double median(std::vector<double> values);
 
 // The better of two measurements of each limit: limits move on a shared machine.
 Roof best_of(const Roof& a, const Roof& b);

@@ -194,11 +194,12 @@ inline V16 from_f16(I16 x) {
 }
 // Sixteen binary16 numbers.
 inline V16 load_f16(const void* p) {
-  uint16_t halves[16];
-  uint32_t wide[16];
-  memcpy(halves, p, sizeof halves);
-  for (int i = 0; i < 16; ++i) wide[i] = halves[i];
-  return from_f16(load_int(wide));
+  V16 r;
+  for (int i = 0; i < 4; ++i) {
+    const uint8x8_t bytes = vld1_u8(static_cast<const uint8_t*>(p) + 8 * i);
+    r.v[i] = vcvt_f32_f16(vreinterpret_f16_u8(bytes));
+  }
+  return r;
 }
 // The nearest integers as bytes; they must be in [-127, 127].
 inline void store_bytes(int8_t* p, V16 x) {
