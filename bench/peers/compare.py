@@ -3,7 +3,7 @@
 
 Inference, beside any llama.cpp or ik_llama.cpp that you have built:
 
-    compare.py inference model.gguf --peer llama.cpp=~/llama.cpp/build/bin --peer ik=~/ik_llama.cpp/build/bin
+    compare.py inference model.gguf --peer llama.cpp=~/llama.cpp/build/bin --peer ik=~/ik_llama.cpp/build/bin,rtr
 
 Training, beside PyTorch and transformers of this Python, eager and compiled:
 
@@ -45,21 +45,28 @@ def run_r1(o, options):
     return {row["test"]: row["tokens_per_second"] for row in rows}
 
 
-def run_llama(o, folder):
+def markdown_rows(text):
+    """The rows of a table as dictionaries. All of llama-batched-bench's kin print one."""
+    rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return [dict(zip(rows[0], row)) for row in rows[2:]]
+
+
+def run_llama(o, folder, repack):
     folder = pathlib.Path(folder).expanduser()
     rates = {}
     common = ["-m", o.model, "-t", o.threads]
     if o.prefill or o.decode:
-        out = run([folder / "llama-bench", *common, "-p", o.prefill, "-n", o.decode, "-r", 1, "-o", "json"])
+        out = run([folder / "llama-bench", *common, "-p", o.prefill, "-n", o.decode, "-r", 2, "-o", "json",
+                   *(["-rtr", 1] if repack else [])])
         for row in json.loads(out[out.index("["):]):
             name = f"prefill {row['n_prompt']}" if row["n_prompt"] else "decode at 0"
             rates[name] = row["avg_ts"]
     if o.group:
         context = 64 + 64 * max(o.group)
         out = run([folder / "llama-batched-bench", *common, "-c", context, "-npp", 64, "-ntg", 64, "-pps",
-                   "-npl", ",".join(map(str, o.group)), "--output-format", "jsonl"])
-        for row in json_lines(out):
-            rates[f"group of {row['pl']}"] = row["speed_tg"]
+                   "-npl", ",".join(map(str, o.group)), *(["-rtr"] if repack else [])])
+        for row in markdown_rows(out):
+            rates[f"group of {row['B']}"] = float(row["S_TG t/s"])
     return rates
 
 
@@ -104,8 +111,9 @@ def main():
     sub = p.add_subparsers(dest="work", required=True)
     inference = sub.add_parser("inference", help="one model file, beside llama.cpp and its kin")
     inference.add_argument("model", help="a GGUF file that all of them open")
-    inference.add_argument("--peer", action="append", default=[], metavar="NAME=FOLDER",
-                           help="where llama-bench and llama-batched-bench are")
+    inference.add_argument("--peer", action="append", default=[], metavar="NAME=FOLDER[,rtr]",
+                           help="where llama-bench and llama-batched-bench are; FOLDER,rtr: with "
+                                "ik_llama.cpp's --run-time-repack")
     inference.add_argument("--prefill", type=int, default=512)
     inference.add_argument("--decode", type=int, default=32)
     inference.add_argument("--group", type=counts, default=[], help="completions of one prompt: 8,16,32")
@@ -122,15 +130,16 @@ def main():
     o = p.parse_args()
 
     if o.work == "inference":
-        options = [o.model, "--prefill", o.prefill, "--decode", o.decode]
+        options = [o.model, "--repack", "--prefill", o.prefill, "--decode", o.decode]
         if o.group:
             options += ["--group", ",".join(map(str, o.group))]
         runners = {"r1": lambda: run_r1(o, options)}
         for peer in o.peer:
             name, _, folder = peer.partition("=")
-            if not folder:
-                p.error(f"--peer {peer}: expected NAME=FOLDER")
-            runners[name] = lambda folder=folder: run_llama(o, folder)
+            folder, _, option = folder.partition(",")
+            if not folder or option not in ("", "rtr"):
+                p.error(f"--peer {peer}: expected NAME=FOLDER or NAME=FOLDER,rtr")
+            runners[name] = lambda folder=folder, option=option: run_llama(o, folder, bool(option))
     else:
         options = ["--shape", o.shape, "--dtype", o.dtype, "--train", o.tokens, "--train-length", o.length]
         runners = {

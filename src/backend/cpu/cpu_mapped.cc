@@ -78,6 +78,7 @@ Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, Pie
                      .scale = pieces.take<float>(rows * k / 32),
                      .scaled_sum = pieces.take<float>(rows * k / 32),
                      .start = pieces.take<int32_t>(rows * k / group),
+                     .rows = rows,
                      .k = k,
                      .group = group};
     in.bytes.emplace_back(format_of(w.dtype), b);
@@ -130,13 +131,13 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
     }
   });
 
-  // A few tasks a thread; a panel is expanded once for kMappedRows rows.
-  const int64_t row_step = std::clamp<int64_t>(x.rows, 1, kMappedRows);
+  // A few tasks a thread; a panel is expanded once for kMatmulRows rows.
+  const int64_t row_step = std::clamp<int64_t>(x.rows, 1, kMatmulRows);
   const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
   int64_t all_panels = 0;
   for (const MappedWeight& w : parts) all_panels += PackedWeight::panels(w.n);
   const int64_t per_task = all_panels * row_blocks / (4 * pool_.threads());
-  const int64_t panel_step = std::clamp<int64_t>(per_task / 2 * 2, 2, 64);
+  const int64_t panel_step = std::clamp<int64_t>(per_task / 2 * 2, 2, 64);  // whole byte_panels
   struct Part {
     Matmul product;
     int64_t panels, blocks;
@@ -164,7 +165,9 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
 int64_t CpuOps::repacked_bytes(const MappedWeight& w) const {
   const bool plain = w.dtype == DType::kF32 || w.dtype == DType::kBF16;
   const bool pieces = plain ? w.row_bytes() % 16 == 0 : dtype_block(w.dtype) > 1;
-  return pieces ? PackedWeight::panels(w.n) * kLanes * w.row_bytes() : 0;
+  const int64_t unit = plain ? 1 : kernels_.byte_panels;
+  const int64_t panels = (PackedWeight::panels(w.n) + unit - 1) / unit * unit;
+  return pieces ? panels * kLanes * w.row_bytes() : 0;
 }
 
 MappedWeight CpuOps::repack(const MappedWeight& w, std::byte* out) {
@@ -175,7 +178,7 @@ MappedWeight CpuOps::repack(const MappedWeight& w, std::byte* out) {
   m.row_bytes = w.row_bytes();
   m.n = w.n;
   m.k = w.k;
-  split(PackedWeight::panels(w.n), 1 + (1 << 18) / (kLanes * w.row_bytes()), 1,
+  split(PackedWeight::panels(w.n), 1 + (1 << 18) / (kLanes * w.row_bytes()), kernels_.byte_panels,
         [&](int64_t begin, int64_t end) {
           kernels_.repack(m, reinterpret_cast<uint8_t*>(out), begin, end);
         });

@@ -79,10 +79,9 @@ CpuOps::ProductPlan CpuOps::plan_product(ConstTensor x, const PackedWeight& w, c
       kernels_.round_rows(x.data, x.stride, w.k, rounded, p.m.xs, begin, end);
     });
   }
-  const int64_t tile = kernels_.tile_rows, width = std::max<int64_t>(1, w.k);
   p.rows = x.rows;
   p.panels = PackedWeight::panels(w.n);
-  p.row_step = std::max(tile, std::min<int64_t>(96, kTaskFloats * 8 / width) / tile * tile);
+  p.row_step = kMatmulRows;
   const int64_t work = kTaskFloats * 32 / std::max<int64_t>(1, w.k * std::min(p.row_step, x.rows));
   p.panel_step = std::max<int64_t>(8, work / kLanes / 8 * 8);
   p.panel_blocks = (p.panels + p.panel_step - 1) / p.panel_step;

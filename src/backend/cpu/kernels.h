@@ -13,13 +13,15 @@ namespace r1::cpu {
 enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
 
 // Rows of a product's input as whole numbers, for one block format: x[t, k] ~ scale[t, k / 32]
-// q[t, k]. What is needed of their sums is kept beside them.
+// q[t, k]. What is needed of their sums is kept beside them. The rows lie in tiles, those that a
+// product takes at once (byte_tile in products_bytes.inl): in a tile of R rows four elements of one
+// row are followed by those of the next, and so are the other numbers.
 struct ByteRows {
-  int8_t* q;          // [T, K], in [-127, 127]
-  float* scale;       // [T, K / 32]
-  float* scaled_sum;  // [T, K / 32]: scale * the sum of q
-  int32_t* start;     // [T, K / group]: -(bias of the format's bytes) * the sum of q over a group
-  int64_t k, group;   // 16 or 32: elements of a weight that share a scale
+  int8_t* q;          // a tile is [K / 4][R][4], in [-127, 127]
+  float* scale;       // a tile is [K / 32][R]
+  float* scaled_sum;  // likewise: scale * the sum of q
+  int32_t* start;  // a tile is [K / group][R]: -(bias of the format's bytes) * the group's sum of q
+  int64_t rows, k, group;  // group: 16 or 32, elements of a weight that share a scale
 };
 
 struct Matmul {
@@ -30,7 +32,7 @@ struct Matmul {
   ByteRows bytes;  // for block formats: what byte_rows wrote
   const uint8_t* w;
   int64_t row_bytes;    // of rows
-  bool repacked;        // block formats: panels of 16 rows as walks ask for them
+  bool repacked;        // block formats: as `repack` lays them out
   const float* scales;  // kF8: [N / 128, K / 128], both rounded up
   int64_t n, k;
   const float* bias;
@@ -40,8 +42,7 @@ struct Matmul {
 };
 
 constexpr int kScaleBlock = 128;  // rows and columns of a kF8 matrix that share a scale
-// Rows that one matmul call takes of a mapped weight.
-constexpr int kMappedRows = 192;
+constexpr int kMatmulRows = 192;  // that one matmul call takes: a multiple of every tile's rows
 
 struct MatmulWeight {
   bool bf16;
@@ -168,7 +169,7 @@ struct AdamWArgs {
 
 struct Kernels {
   const char* isa;
-  int tile_rows;  // rows of the product's register tile
+  int byte_panels;  // panels that block formats, repacked, keep together
 
   void (*pack_f32)(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, float* out,
                    int64_t panel_begin, int64_t panel_end);
@@ -178,10 +179,12 @@ struct Kernels {
                      int64_t row_begin, int64_t row_end);
   void (*byte_rows)(Format format, const float* x, int64_t xs, const ByteRows& out,
                     int64_t row_begin, int64_t row_end);
+  // At most kMatmulRows rows.
   void (*matmul)(const Matmul&, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                  int64_t panel_end);
-  // A weight in rows to panels, each of 16 row_bytes, with Matmul::repacked; kF32 and kBf16 become
-  // kPackedF32 and kPackedBf16 if row_bytes is a multiple of 16.
+  // A weight in rows to panels, each of 16 row_bytes: what a product with Matmul::repacked reads;
+  // byte_panels of them at a time. kF32 and kBf16 become kPackedF32 and kPackedBf16 if row_bytes is
+  // a multiple of 16.
   void (*repack)(const Matmul&, uint8_t* out, int64_t panel_begin, int64_t panel_end);
   // Columns [16 panel_begin, 16 panel_end) of dw, rows [n_begin, n_end), at most kWeightColumns.
   void (*matmul_weight)(const MatmulWeight&, int64_t n_begin, int64_t n_end, int64_t panel_begin,

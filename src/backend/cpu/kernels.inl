@@ -1,5 +1,5 @@
 // All kernels of one instruction set. The including file brings a V16, the register tile's shape
-// (kTileRows x kTilePanels panels) and R1_BF16_DOT.
+// (kTileRows x kTilePanels panels; of bytes, kByteTileRows x kBytePanels) and R1_BF16_DOT.
 
 #include <string.h>
 
@@ -24,7 +24,7 @@ namespace {
 constexpr Kernels table(const char* isa) {
   return {
       .isa = isa,
-      .tile_rows = kTileRows,
+      .byte_panels = kBytePanels,
       .pack_f32 = pack_f32,
       .pack_bf16 = pack_bf16,
       .round_rows = round_rows,

@@ -4,7 +4,7 @@
 
 #define R1_BF16_DOT 1
 namespace {
-constexpr int kTileRows = 12, kTilePanels = 2, kByteTileRows = 6;
+constexpr int kTileRows = 12, kTilePanels = 2, kByteTileRows = 8, kBytePanels = 2;
 }
 #include "backend/cpu/kernels.inl"
 

@@ -130,7 +130,7 @@ struct Block {
 // and kPanels panels over one block.
 
 struct FloatLayout {
-  static constexpr int kRows = kTileRows;
+  static constexpr int64_t kBlock = 512;  // elements of K: all rows pass over them in turn
 
   template <int kRows, int kPanels>
   static void multiply(const Matmul& m, const Block& block, int64_t row,
@@ -153,7 +153,7 @@ struct FloatLayout {
 };
 
 struct Bf16Layout {
-  static constexpr int kRows = kTileRows;
+  static constexpr int64_t kBlock = 1024;
 
   template <int kRows, int kPanels>
   static void multiply(const Matmul& m, const Block& block, int64_t row,
@@ -241,66 +241,71 @@ void product_tile(const Matmul& m, const Block& block, int64_t row, int64_t pane
   }
 }
 
-// A packed weight: whole panels, K in one block.
-inline Block packed_block(const Matmul& m, int64_t panel) {
-  const int64_t bytes = kLanes * (m.format == Format::kPackedBf16 ? div_up(m.k, 2) * 4 : m.k * 4);
-  return {reinterpret_cast<const char*>(m.w) + panel * bytes, bytes, 0, m.k, true, true, nullptr};
+// All rows of [row_begin, row_end) over one block.
+template <class Layout, int kPanels>
+void pass_rows(const Matmul& m, Block block, int64_t row_begin, int64_t row_end, int64_t panel) {
+  int64_t row = row_begin;
+  const auto tiles = [&]<int kRows>() {
+    for (; row + kRows <= row_end; row += kRows) {
+      product_tile<Layout, kRows, kPanels>(m, block, row, panel);
+      block.partial += kRows * kTilePanels * kLanes;
+    }
+  };
+  tiles.template operator()<kTileRows>();
+  if constexpr (kTileRows > 8) tiles.template operator()<8>();
+  if constexpr (kTileRows > 4) tiles.template operator()<4>();
+  if constexpr (kTileRows > 2) tiles.template operator()<2>();
+  tiles.template operator()<1>();
 }
 
-// All panels for kRows rows, kPanels at a time and the rest one by one.
+// Elements [k, k + count) of K of a packed weight.
+inline Block packed_block(const Matmul& m, int64_t panel, int64_t k, int64_t count) {
+  const bool bf16 = m.format == Format::kPackedBf16;
+  const int64_t element = kLanes * (bf16 ? 2 : 4),
+                bytes = (bf16 ? div_up(m.k, 2) * 2 : m.k) * element;
+  return {reinterpret_cast<const char*>(m.w) + panel * bytes + k * element,
+          bytes,
+          k,
+          count,
+          k == 0,
+          k + count == m.k,
+          nullptr};
+}
+
+// One row or two: more panels side by side, K in one block.
 template <class Layout, int kRows, int kPanels>
-void product_rows(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
+void product_few(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
   int64_t panel = panel_begin;
   for (; panel + kPanels <= panel_end; panel += kPanels) {
-    product_tile<Layout, kRows, kPanels>(m, packed_block(m, panel), row, panel);
+    product_tile<Layout, kRows, kPanels>(m, packed_block(m, panel, 0, m.k), row, panel);
   }
   for (; panel < panel_end; ++panel) {
-    product_tile<Layout, kRows, 1>(m, packed_block(m, panel), row, panel);
-  }
-}
-
-// The rows left over after the full tiles, and decoding's few rows: fewer rows, more panels.
-template <class Layout>
-void product_few(const Matmul& m, int64_t row, int64_t rows, int64_t panel_begin,
-                 int64_t panel_end) {
-  while (rows > 0) {
-    int64_t done = 1;
-    if constexpr (kTileRows > 8) {
-      if (rows >= 8) {
-        product_rows<Layout, 8, kTilePanels>(m, row, panel_begin, panel_end);
-        done = 8;
-      }
-    }
-    if (done == 1) {
-      if (rows >= 4) {
-        product_rows<Layout, 4, kTilePanels>(m, row, panel_begin, panel_end);
-        done = 4;
-      } else if (rows >= 2) {
-        product_rows<Layout, 2, 2 * kTilePanels>(m, row, panel_begin, panel_end);
-        done = 2;
-      } else {
-        product_rows<Layout, 1, 4 * kTilePanels>(m, row, panel_begin, panel_end);
-      }
-    }
-    row += done;
-    rows -= done;
+    product_tile<Layout, kRows, 1>(m, packed_block(m, panel, 0, m.k), row, panel);
   }
 }
 
 template <class Layout>
 void packed_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                     int64_t panel_end) {
-  // A few panels stay in the first-level cache while all rows pass over them.
-  const int64_t full = row_begin + (row_end - row_begin) / kTileRows * kTileRows;
-  if (full > row_begin) {
-    for (int64_t panel = panel_begin; panel < panel_end; panel += kTilePanels) {
-      const int64_t end = panel + kTilePanels < panel_end ? panel + kTilePanels : panel_end;
-      for (int64_t row = row_begin; row < full; row += kTileRows) {
-        product_rows<Layout, kTileRows, kTilePanels>(m, row, panel, end);
+  const int64_t rows = row_end - row_begin;
+  if (rows == 1)
+    return product_few<Layout, 1, 4 * kTilePanels>(m, row_begin, panel_begin, panel_end);
+  if (rows == 2)
+    return product_few<Layout, 2, 2 * kTilePanels>(m, row_begin, panel_begin, panel_end);
+  alignas(64) float partial[kMatmulRows * kTilePanels * kLanes];
+  int64_t panel = panel_begin;
+  const auto panels = [&]<int kPanels>() {
+    for (; panel + kPanels <= panel_end; panel += kPanels) {
+      for (int64_t k = 0; k < m.k; k += Layout::kBlock) {
+        Block block =
+            packed_block(m, panel, k, m.k - k < Layout::kBlock ? m.k - k : Layout::kBlock);
+        block.partial = partial;
+        pass_rows<Layout, kPanels>(m, block, row_begin, row_end, panel);
       }
     }
-  }
-  if (full < row_end) product_few<Layout>(m, full, row_end - full, panel_begin, panel_end);
+  };
+  panels.template operator()<kTilePanels>();
+  if constexpr (kTilePanels > 1) panels.template operator()<1>();
 }
 
 // --- the weight's gradient ---

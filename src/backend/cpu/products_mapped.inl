@@ -1,4 +1,5 @@
-// Products with weights in the rows of their file (MappedWeight), or repacked from it.
+// Products with weights of plain types in the rows of their file (MappedWeight); those in block
+// formats are in products_bytes.inl. And the tables that choose among all products.
 //
 // A format walks 16 rows from left to right, 16 bytes of each at a time, and hands what it finds to
 // a sink, 16 lanes at a time. For few rows of x the sink is the chains of multiply-adds themselves
@@ -10,92 +11,6 @@
 #include "backend/cpu/products_bytes.inl"
 
 namespace {
-
-// Sixteen rows of a weight, as a walk asks for them.
-//
-//   columns(offset, out)   16 bytes of each row from byte `offset`, transposed: lane r of out[j] is
-//                          dword j of row r's
-//   halves(offset)         the binary16 number there, as floats
-//   last_halves(offset)    the same where a block, and with it the file, may end
-
-// Rows as they lie in a file. A last panel that is not full repeats its last row: its columns are
-// computed and not stored. What is read a panel (or a pair) later lies `ahead` of the rows; the
-// lines there, which follow each other, are fetched while the rows are read, in equal steps.
-template <bool kFull>
-struct FileRows {
-  const uint8_t* w;
-  int64_t stride, last, ahead;
-
-  struct Column {
-    const uint8_t* p;
-    int64_t stride, last;
-    const uint8_t* operator()(int r) const { return p + (kFull || r < last ? r : last) * stride; }
-  };
-  // The rows from byte `offset` on, of which `bytes` will be read.
-  Column at(int64_t offset, int64_t bytes) const {
-    const uint8_t* next = w + ahead + kLanes * offset;
-    for (int64_t i = 0; i < kLanes * bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-    return {w + offset, stride, last};
-  }
-  void columns(int64_t offset, I16 (&out)[4]) const { load_columns(at(offset, 16), out); }
-  V16 halves(int64_t offset) const { return from_f16(load_dwords(at(offset, 2))); }
-  V16 last_halves(int64_t offset) const {
-    return from_f16(shift_right(load_dwords(at(offset - 2, 4)), 16));
-  }
-  // What lies beyond `bytes` of them counts as zeros and is not touched: the file may end there.
-  void columns(int64_t offset, int64_t bytes, I16 (&out)[4]) const {
-    uint8_t rest[16][16] = {};
-    const auto column = at(offset, bytes);
-    for (int r = 0; r < 16; ++r) memcpy(rest[r], column(r), static_cast<size_t>(bytes));
-    load_columns([&](int r) { return rest[r]; }, out);
-  }
-};
-
-// A repacked panel: what a walk asks of the rows of a file, in the order in which it asks. Nothing
-// is left to transpose. One row of x leaves the memory's own look-ahead enough to do; more of them
-// want what comes `kAhead` bytes later fetched beside.
-template <bool kFetch>
-struct PanelRows {
-  static constexpr int64_t kAhead = 8192;
-  const uint8_t* next;
-
-  void columns(int64_t, I16 (&out)[4]) {
-    for (int j = 0; j < 4; ++j) {
-      if constexpr (kFetch) __builtin_prefetch(next + kAhead, 0, 3);
-      out[j] = load_int(next);
-      next += 64;
-    }
-  }
-  V16 halves(int64_t) {
-    const V16 x = load_f16(next);
-    next += 2 * kLanes;
-    return x;
-  }
-  V16 last_halves(int64_t offset) { return halves(offset); }
-  void columns(int64_t, int64_t, I16 (&)[4]) {}  // rows are whole pieces: never called
-};
-
-// Writes such a panel: asks the file in its turn.
-template <class Rows>
-struct PanelWriter {
-  const Rows& rows;
-  uint8_t* next;
-
-  void columns(int64_t offset, I16 (&out)[4]) {
-    rows.columns(offset, out);
-    for (int j = 0; j < 4; ++j, next += 64) store(next, out[j]);
-  }
-  V16 halves(int64_t offset) { return write(rows.at(offset, 2)); }
-  V16 last_halves(int64_t offset) { return write(rows.at(offset, 2)); }
-  void columns(int64_t, int64_t, I16 (&)[4]) {}
-
- private:
-  template <class Column>
-  V16 write(const Column& column) {
-    for (int r = 0; r < kLanes; ++r, next += 2) memcpy(next, column(r), 2);
-    return load_f16(next - 2 * kLanes);
-  }
-};
 
 // sink(i, columns) for each 16 bytes of [begin, begin + bytes) of the rows.
 template <class Row, class Sink>
@@ -116,11 +31,7 @@ inline void each_piece(Row& row, int64_t begin, int64_t bytes, const Sink& sink)
 //
 // put(k, w)      element k of K (counted from the walk's first), 16 columns
 // put_pairs      elements k and k + 1 as bf16
-// put_bytes      elements k, ..., k + 15 of 16 columns: four times four bytes
-// scale, minus   of group g
 // begin, end     a chain's turn at a block of K
-//
-// Those of bytes are in products_bytes.inl.
 
 struct FloatPanel {
   static constexpr int kBlock = 128;  // elements of K
@@ -177,7 +88,6 @@ struct Bf16Chain : FloatChain<kRows> {
 // --- formats ---
 
 struct F32Rows {
-  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
@@ -192,7 +102,6 @@ struct F32Rows {
 };
 
 struct F16Rows {
-  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
@@ -216,7 +125,6 @@ inline V16 from_f8(I16 x, V16 scale) {
 }
 
 struct F8Rows {
-  static constexpr bool kBlocks = false;
   using Panel = FloatPanel;
   // A scale holds for kScaleBlock elements: a walk must not be longer.
   template <int kRows>
@@ -242,7 +150,6 @@ struct F8Rows {
 };
 
 struct Bf16Rows {
-  static constexpr bool kBlocks = false;
   using Panel = Bf16Panel;
   template <int kRows>
   using Chain = Bf16Chain<kRows>;
@@ -256,169 +163,11 @@ struct Bf16Rows {
   }
 };
 
-// The block formats are described in tensor/quant.h.
-
-constexpr uint32_t kNibbles = 0x0f0f0f0f;
-
-inline void low_nibbles(const I16 (&c)[4], I16 (&out)[4]) {
-  for (int j = 0; j < 4; ++j) out[j] = bit_and(c[j], kNibbles);
-}
-inline void high_nibbles(const I16 (&c)[4], I16 (&out)[4]) {
-  for (int j = 0; j < 4; ++j) out[j] = bit_and(shift_right(c[j], 4), kNibbles);
-}
-
-struct Q8_0Rows {
-  static constexpr bool kBlocks = true;
-  using Panel = BytePanel<32, false>;
-  template <int kRows>
-  using Chain = ByteChain<32, false, kRows>;
-  static constexpr int64_t bytes(int64_t k) { return k / 32 * 34; }
-
-  template <class Row, class Sink>
-  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
-    const I16 bias = set1_int(static_cast<int32_t>(0x01010101u * kByteBias));
-    for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, row.halves(bytes(k + e)));
-      each_piece(row, bytes(k + e) + 2, 32, [&](int64_t i, const I16(&c)[4]) {
-        I16 q[4];
-        for (int j = 0; j < 4; ++j) q[j] = kByteBias == 0 ? c[j] : add_bytes(c[j], bias);
-        sink.put_bytes(e + 16 * i, q);
-      });
-    }
-  }
-};
-
-struct Q4_0Rows {
-  static constexpr bool kBlocks = true;
-  using Panel = BytePanel<32, false>;
-  template <int kRows>
-  using Chain = ByteChain<32, false, kRows>;
-  static constexpr int64_t bytes(int64_t k) { return k / 32 * 18; }
-
-  template <class Row, class Sink>
-  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
-    for (int64_t e = 0; e < count; e += 32) {
-      sink.scale(e / 32, row.halves(bytes(k + e)));
-      each_piece(row, bytes(k + e) + 2, 16, [&](int64_t, const I16(&c)[4]) {
-        I16 q[4];
-        low_nibbles(c, q);
-        sink.put_bytes(e, q);
-        high_nibbles(c, q);
-        sink.put_bytes(e + 16, q);
-      });
-    }
-  }
-};
-
-struct Q4_KRows {
-  static constexpr bool kBlocks = true;
-  using Panel = BytePanel<32, true>;
-  template <int kRows>
-  using Chain = ByteChain<32, true, kRows>;
-  static constexpr int64_t bytes(int64_t k) { return k / 256 * 144; }
-
-  // Scale and minimum of the j-th 32 elements, from a block's first 16 bytes: d, dmin, 12 packed.
-  static I16 scale_of(const I16 (&head)[4], int j) {
-    if (j < 4) return bit_and(shift_right(head[1], 8 * j), 63);
-    const int at = 8 * (j - 4);
-    return bit_or(bit_and(shift_right(head[3], at), 15),
-                  shift_left(bit_and(shift_right(head[1], at + 6), 3), 4));
-  }
-  static I16 minimum_of(const I16 (&head)[4], int j) {
-    if (j < 4) return bit_and(shift_right(head[2], 8 * j), 63);
-    const int at = 8 * (j - 4);
-    return bit_or(bit_and(shift_right(head[3], at + 4), 15),
-                  shift_left(bit_and(shift_right(head[2], at + 6), 3), 4));
-  }
-
-  template <class Row, class Sink>
-  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
-    for (int64_t e = 0; e < count; e += 256) {
-      const int64_t at = bytes(k + e);
-      I16 head[4];
-      row.columns(at, head);
-      const V16 d = from_f16(head[0]);
-      const V16 minus = sub(set1(0.0f), from_f16(shift_right(head[0], 16)));
-#pragma GCC unroll 8
-      for (int j = 0; j < 8; ++j) {
-        sink.scale(e / 32 + j, mul(d, to_float(scale_of(head, j))));
-        sink.minus(e / 32 + j, mul(minus, to_float(minimum_of(head, j))));
-      }
-      each_piece(row, at + 16, 128, [&](int64_t i, const I16(&c)[4]) {
-        const int64_t first = e + i / 2 * 64 + i % 2 * 16;
-        I16 q[4];
-        low_nibbles(c, q);
-        sink.put_bytes(first, q);
-        high_nibbles(c, q);
-        sink.put_bytes(first + 32, q);
-      });
-    }
-  }
-};
-
-struct Q6_KRows {
-  static constexpr bool kBlocks = true;
-  using Panel = BytePanel<16, false>;
-  template <int kRows>
-  using Chain = ByteChain<16, false, kRows>;
-  static constexpr int64_t bytes(int64_t k) { return k / 256 * 210; }
-
-  template <class Row, class Sink>
-  static void walk(Row& row, const Matmul&, int64_t, int64_t k, int64_t count, Sink& sink) {
-    for (int64_t e = 0; e < count; e += 256) {
-      const int64_t at = bytes(k + e);
-      const V16 d = row.last_halves(at + 208);
-      I16 s[4];
-      row.columns(at + 192, s);
-      for (int j = 0; j < 16; ++j) {
-        const I16 scale = shift_right_signed(shift_left(s[j / 4], 24 - 8 * (j % 4)), 24);
-        sink.scale(e / 16 + j, mul(d, to_float(scale)));
-      }
-      // Of 128 elements, 16 of the first 32 and those 32, 64 and 96 further share bytes.
-      for (int64_t part = 0; part < 4; ++part) {
-        const int64_t half = part / 2, i = part % 2 * 16;
-        I16 first[4], second[4], upper[4];
-        row.columns(at + 64 * half + i, first);
-        row.columns(at + 64 * half + 32 + i, second);
-        row.columns(at + 128 + 32 * half + i, upper);
-#pragma GCC unroll 4
-        for (int c = 0; c < 4; ++c) {
-          I16 q[4];
-          for (int j = 0; j < 4; ++j) {
-            const I16 low = shift_right(c % 2 ? second[j] : first[j], c / 2 * 4);
-            const I16 high = bit_and(shift_right(upper[j], 2 * c), 0x03030303);
-            q[j] = bit_or(bit_and(low, kNibbles), shift_left(high, 4));
-          }
-          sink.put_bytes(e + 128 * half + 32 * c + i, q);
-        }
-      }
-    }
-  }
-};
-
-// Calls f with the panel's rows in the file; the panel to be read `later` after it is fetched.
-template <class F>
-inline void with_file_rows(const Matmul& m, int64_t panel, int64_t later, const F& f) {
-  const int64_t first = panel * kLanes, width = m.n - first;
-  const int64_t ahead = later * kLanes * m.row_bytes;
-  const uint8_t* w = m.w + first * m.row_bytes;
-  if (width >= kLanes) {
-    f(FileRows<true>{w, m.row_bytes, 15, ahead});
-  } else {
-    f(FileRows<false>{w, m.row_bytes, width - 1, ahead});
-  }
-}
-
-// Calls walk for the panel's rows.
-template <class Format, bool kOneRow, class Sink>
+// Walks elements [k, k + count) of the panel's rows; the panel to be read `later` after it is
+// fetched.
+template <class Format, class Sink>
 inline void walk_panel(const Matmul& m, int64_t panel, int64_t k, int64_t count, int64_t later,
                        Sink& sink) {
-  if constexpr (Format::kBlocks) {
-    if (m.repacked) {
-      PanelRows<!kOneRow> rows{m.w + kLanes * (panel * m.row_bytes + Format::bytes(k))};
-      return Format::walk(rows, m, panel, k, count, sink);
-    }
-  }
   with_file_rows(m, panel, later, [&](auto rows) { Format::walk(rows, m, panel, k, count, sink); });
 }
 
@@ -430,7 +179,7 @@ void chain_rows(const Matmul& m, int64_t row, int64_t panel) {
   for (int64_t k = 0; k < m.k; k += Chain::kBlock) {
     const int64_t count = m.k - k < Chain::kBlock ? m.k - k : Chain::kBlock;
     chain.begin(k);
-    walk_panel<Format, kRows == 1>(m, panel, k, count, 1, chain);
+    walk_panel<Format>(m, panel, k, count, 1, chain);
     chain.end(k);
   }
   for (int r = 0; r < kRows; ++r) finish(m, row + r, panel, chain.acc[r]);
@@ -455,23 +204,6 @@ void chain_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t 
 // panels that are expanded first.
 constexpr int64_t kChainRows = 8;
 
-// All rows of [row_begin, row_end) over one block.
-template <class Layout, int kPanels>
-void pass_rows(const Matmul& m, Block block, int64_t row_begin, int64_t row_end, int64_t panel) {
-  int64_t row = row_begin;
-  const auto tiles = [&]<int kRows>() {
-    for (; row + kRows <= row_end; row += kRows) {
-      product_tile<Layout, kRows, kPanels>(m, block, row, panel);
-      block.partial += kRows * kTilePanels * kLanes;
-    }
-  };
-  tiles.template operator()<Layout::kRows>();
-  if constexpr (Layout::kRows > 4) tiles.template operator()<4>();
-  if constexpr (Layout::kRows > 2) tiles.template operator()<2>();
-  tiles.template operator()<1>();
-}
-
-// At most kMappedRows rows.
 template <class Format>
 void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                     int64_t panel_end) {
@@ -480,14 +212,14 @@ void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
   }
   using Panel = typename Format::Panel;
   Panel panels[kTilePanels];
-  alignas(64) float partial[kMappedRows * kTilePanels * kLanes];
+  alignas(64) float partial[kMatmulRows * kTilePanels * kLanes];
   for (int64_t panel = panel_begin; panel < panel_end; panel += kTilePanels) {
     const int64_t some = panel_end - panel < kTilePanels ? panel_end - panel : kTilePanels;
     for (int64_t k = 0; k < m.k; k += Panel::kBlock) {
       const int64_t count = m.k - k < Panel::kBlock ? m.k - k : Panel::kBlock;
       const bool last = k + count == m.k;
       for (int64_t p = 0; p < some; ++p) {
-        walk_panel<Format, false>(m, panel + p, k, count, kTilePanels, panels[p]);
+        walk_panel<Format>(m, panel + p, k, count, kTilePanels, panels[p]);
       }
       const auto pass = [&]<int kPanels>(int64_t p) {
         const Block block{reinterpret_cast<const char*>(panels + p),
@@ -508,23 +240,14 @@ void mapped_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
   }
 }
 
-// A sink for walks whose rows alone matter.
-struct NoSink {
-  void put(int64_t, V16) {}
-  void put_pairs(int64_t, I16) {}
-  void put_bytes(int64_t, const I16 (&)[4]) {}
-  void scale(int64_t, V16) {}
-  void minus(int64_t, V16) {}
-};
-
-template <class Format>
-void repack_panels(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_end) {
+// Whole pieces of 16 bytes: four columns of packed float32, or of bf16 pairs.
+void repack_pieces(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_end) {
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    with_file_rows(m, panel, 1, [&](const auto& rows) {
-      PanelWriter<std::remove_cvref_t<decltype(rows)>> writer{rows,
-                                                              out + panel * kLanes * m.row_bytes};
-      NoSink sink;
-      Format::walk(writer, m, panel, 0, m.k, sink);
+    with_file_rows(m, panel, 1, [&](auto rows) {
+      uint8_t* to = out + panel * kLanes * m.row_bytes;
+      each_piece(rows, 0, m.row_bytes, [&](int64_t, const I16(&c)[4]) {
+        for (int j = 0; j < 4; ++j, to += kColumnBytes) store(to, c[j]);
+      });
     });
   }
 }
@@ -533,17 +256,16 @@ void repack(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_en
   const auto run = [&](auto* f) { f(m, out, panel_begin, panel_end); };
   switch (m.format) {
     case Format::kF32:
-      return run(repack_panels<F32Rows>);
     case Format::kBf16:
-      return run(repack_panels<Bf16Rows>);
+      return run(repack_pieces);
     case Format::kQ8_0:
-      return run(repack_panels<Q8_0Rows>);
+      return run(repack_blocks<Q8_0Block>);
     case Format::kQ4_0:
-      return run(repack_panels<Q4_0Rows>);
+      return run(repack_blocks<Q4_0Block>);
     case Format::kQ4_K:
-      return run(repack_panels<Q4_KRows>);
+      return run(repack_blocks<Q4_KBlock>);
     case Format::kQ6_K:
-      return run(repack_panels<Q6_KRows>);
+      return run(repack_blocks<Q6_KBlock>);
     default:
       return;
   }
@@ -566,13 +288,13 @@ void matmul(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_b
     case Format::kF8:
       return run(mapped_product<F8Rows>);
     case Format::kQ8_0:
-      return run(mapped_product<Q8_0Rows>);
+      return run(block_product<Q8_0Block>);
     case Format::kQ4_0:
-      return run(mapped_product<Q4_0Rows>);
+      return run(block_product<Q4_0Block>);
     case Format::kQ4_K:
-      return run(mapped_product<Q4_KRows>);
+      return run(block_product<Q4_KBlock>);
     case Format::kQ6_K:
-      return run(mapped_product<Q6_KRows>);
+      return run(block_product<Q6_KBlock>);
   }
 }
 
