@@ -47,6 +47,11 @@ Model make_model(const ModelConfig& config, Ops& ops, DType dtype) {
   return m;
 }
 
+ModelConfig with_cache(ModelConfig config, KvType type) {
+  config.kv_cache_dtype = type;
+  return config;
+}
+
 struct Case {
   std::string isa;
   ModelConfig config;
@@ -163,6 +168,9 @@ std::vector<Case> cases() {
     if (b.backend == "ref") continue;
     for (const ModelConfig& c : models()) {
       for (const DType d : {DType::kF32, DType::kBF16}) all.push_back({b.isa, c, d});
+      for (const KvType t : {KvType::kBF16, KvType::kI8}) {
+        all.push_back({b.isa, with_cache(c, t), DType::kF32});
+      }
     }
   }
   return all;
@@ -171,13 +179,19 @@ std::vector<Case> cases() {
 INSTANTIATE_TEST_SUITE_P(All, Contract, testing::ValuesIn(cases()), [](const auto& param_info) {
   const Case& c = param_info.param;
   return c.isa + "_" + c.config.architecture.substr(0, c.config.architecture.find("For")) +
-         (c.config.mla_expanded ? "_expanded_" : "_") + std::string(dtype_name(c.dtype));
+         (c.config.mla_expanded ? "_expanded_" : "_") + std::string(dtype_name(c.dtype)) + "_kv_" +
+         kv_type_names()[static_cast<size_t>(c.config.kv_cache_dtype)];
 });
 
 // Trained weights are the same bits for any number of threads and any instruction set, with and
 // without recomputation.
 TEST(Contract, TrainingGivesTheSameWeights) {
+  std::vector<ModelConfig> configs = models();
   for (const ModelConfig& config : models()) {
+    configs.push_back(with_cache(config, KvType::kBF16));
+    configs.push_back(with_cache(config, KvType::kI8));
+  }
+  for (const ModelConfig& config : configs) {
     std::vector<float> first;
     for (const BackendChoice& b : available_backends()) {
       if (b.backend == "ref") continue;

@@ -20,7 +20,7 @@ namespace {
 
 struct Options {
   CommonOptions common;
-  std::string op, model, shape, dtype;
+  std::string op, model, shape, dtype, kv_cache_dtype = "f32";
   std::optional<int64_t> prefill, decode;
   int64_t depth = 0, train = 0, train_length = 512;
   std::vector<int64_t> groups;
@@ -230,8 +230,9 @@ Subject subject_of(const Options& o) {
 }
 
 void bench_model(Options o) {
-  const Subject subject = subject_of(o);
-  const ModelConfig& config = subject.config;
+  Subject subject = subject_of(o);
+  ModelConfig& config = subject.config;
+  config.kv_cache_dtype = parse_kv_type(o.kv_cache_dtype, "--kv-cache-dtype");
   if (o.config) {
     std::printf("%s\n", model_config_json(config).dump(2).c_str());
     return;
@@ -319,6 +320,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   c->add_flag("--repack", o->repack,
               "of a model: copy the weights into the order that the kernels read them");
+  add_kv_cache_dtype(*c, o->kv_cache_dtype);
   c->add_flag("--config", o->config, "of a model: print its config.json and end");
   c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
   o->common.add_to(*c);

@@ -23,6 +23,15 @@ void WeightOptions::add_to(CLI::App& command) {
   command.add_flag("--repack", repack,
                    "with --dtype auto: copy the weights into the order that the kernels read them: "
                    "faster, for as much memory as they take and a moment at the start");
+  add_kv_cache_dtype(command, kv_cache_dtype);
+}
+
+void add_kv_cache_dtype(CLI::App& command, std::string& dtype) {
+  command
+      .add_option("--kv-cache-dtype", dtype,
+                  "of keys and values in the cache: f32, bf16, or int8 with a scale for each "
+                  "position and head")
+      ->capture_default_str();
 }
 
 std::optional<DType> WeightOptions::type() const {
@@ -35,6 +44,7 @@ std::optional<DType> WeightOptions::type() const {
 OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops) {
   const std::optional<DType> type = weights.type();
   ModelFiles files = open_model_files(resolve_model(name));
+  files.config.kv_cache_dtype = parse_kv_type(weights.kv_cache_dtype, "--kv-cache-dtype");
   Tokenizer tokenizer = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
   auto chat = ChatFormat::of(files.tokenizer, tokenizer, files.path.string());
   Model model = Model::load(files.config, files.tensors, ops, type, Model::Use::kInference);

@@ -47,15 +47,17 @@ struct OpenModel {
   GenerationDefaults defaults;
 };
 
-// How a model's weights are held for inference: --dtype, --repack.
+// How a model's weights and its cache are held for inference: --dtype, --repack, --kv-cache-dtype.
 struct WeightOptions {
-  std::string dtype = "auto";
+  std::string dtype = "auto", kv_cache_dtype = "f32";
   bool repack = false;
 
   void add_to(CLI::App& command);
   // InputError for an unknown one; nothing for "auto": the files' own types, in place.
   std::optional<DType> type() const;
 };
+
+void add_kv_cache_dtype(CLI::App& command, std::string& dtype);
 
 // `name` as resolve_model takes it.
 OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops);

@@ -101,23 +101,47 @@ std::vector<Sequence> sequences_in(const Layout& layout, const RowRange& r) {
   return result;
 }
 
-struct Pages {
-  Pages(const Layout& layout, const Heads& h, float value)
-      : k(static_cast<size_t>(layout.pages * h.k_cols() * kPageSize), value),
-        v(static_cast<size_t>(layout.pages * h.v_cols() * kPageSize), value),
-        heads(h) {}
-  KvLayer view() {
-    return {k.data(), v.data(), heads.kv, heads.dim, heads.value_dim, heads.latent};
+// All bytes are `fill` at first: 0, or 0xff, which is NaN as a float, as bf16 and as a scale.
+class Pages {
+ public:
+  Pages(const Layout& layout, const Heads& h, KvType type, int fill)
+      : layer_{nullptr, nullptr, h.kv, h.dim, h.value_dim, h.latent, type}, pages_(layout.pages) {
+    memory_ = Buffer(static_cast<size_t>(pages_ * layer_.page_bytes()));
+    std::memset(memory_.data(), fill, memory_.bytes());
+    layer_.k = memory_.data();
+    layer_.v = memory_.data() + pages_ * h.kv * layer_.k_bytes();
   }
-  std::vector<float> k, v;
-  Heads heads;
+  const KvLayer& view() const { return layer_; }
+
+  // All keys, or all values, one after another.
+  std::vector<double> keys() const { return values(&KvLayer::key, layer_.key_dim); }
+  std::vector<double> values() const {
+    return layer_.latent ? std::vector<double>() : values(&KvLayer::value, layer_.value_dim);
+  }
+
+ private:
+  std::vector<double> values(KvVector (KvLayer::*vector)(int64_t, int64_t, int64_t) const,
+                             int64_t dim) const {
+    std::vector<double> all;
+    std::vector<float> x(static_cast<size_t>(dim));
+    for (int64_t i = 0; i < pages_ * layer_.kv_heads * kPageSize; ++i) {
+      const int64_t page = i / kPageSize / layer_.kv_heads, head = i / kPageSize % layer_.kv_heads;
+      (layer_.*vector)(page, head, i % kPageSize).read(x.data());
+      all.insert(all.end(), x.begin(), x.end());
+    }
+    return all;
+  }
+
+  KvLayer layer_;
+  int64_t pages_;
+  Buffer memory_;
 };
 
 // Inputs and outputs of one batch. q, k and v are slices of one qkv, as in the model.
 struct Batch {
-  Batch(const Layout& layout, const Heads& h, double size)
+  Batch(const Layout& layout, const Heads& h, KvType type, double size)
       : heads(h),
-        pages(layout, h, std::numeric_limits<float>::quiet_NaN()),
+        pages(layout, h, type, 0xff),
         qkv(Matrix::random(rng, layout.rows, h.q_cols() + h.k_cols() + h.v_cols(), size)),
         dout(Matrix::random(rng, layout.rows, h.out_cols())),
         out(layout.rows, h.out_cols()),
@@ -160,24 +184,28 @@ void forward(Ops& ops, const Layout& layout, const Heads& h, const Chunks& chunk
   }
 }
 
-std::string name_of(const char* op, const char* layout, const Heads& h) {
+std::string name_of(const char* op, const char* layout, const Heads& h, KvType type) {
   return std::string(op) + " " + layout + " G=" + std::to_string(h.kv) +
          " H/G=" + std::to_string(h.group) + " D=" + std::to_string(h.dim) + "/" +
-         std::to_string(h.value_dim) + (h.latent ? " latent" : "");
+         std::to_string(h.value_dim) + (h.latent ? " latent" : "") +
+         (type == KvType::kBF16 ? " bf16"
+          : type == KvType::kI8 ? " int8"
+                                : "");
 }
 
 using MakeLayout = std::function<Layout()>;
 
 // size: of q and k; 30 makes scores of some thousands, where one key takes all and the rounding of
 // a score, 1e-7 of it, is a like relative error of its weight.
-Case forward_case(const char* name, const MakeLayout& make, const Heads& h, double size) {
-  Case c{.name = name_of("attention", name, h),
+Case forward_case(const char* name, const MakeLayout& make, const Heads& h, KvType type,
+                  double size) {
+  Case c{.name = name_of("attention", name, h, type),
          .rows = make().rows,
          .tolerance = size > 1 ? 1e-3 : 1e-5,
          .run = {}};
   c.run = [=](Ops& ops, const Chunks& chunks) {
     const Layout layout = make();
-    Batch b(layout, h, size), without_lse(layout, h, size);
+    Batch b(layout, h, type, size), without_lse(layout, h, type, size);
     forward(ops, layout, h, chunks, true, b);
     forward(ops, layout, h, chunks, false, without_lse);
     EXPECT_EQ(without_lse.out.values(), b.out.values());
@@ -187,16 +215,16 @@ Case forward_case(const char* name, const MakeLayout& make, const Heads& h, doub
 }
 
 // The forward in one piece, then the backward in chunks: gradients of keys and values add up.
-Case backward_case(const char* name, const MakeLayout& make, const Heads& h) {
-  Case c{.name = name_of("attention_backward", name, h),
+Case backward_case(const char* name, const MakeLayout& make, const Heads& h, KvType type) {
+  Case c{.name = name_of("attention_backward", name, h, type),
          .rows = make().rows,
          .tolerance = 3e-5,
          .run = {}};
   c.run = [=](Ops& ops, const Chunks& chunks) {
     const Layout layout = make();
-    Batch b(layout, h, 1);
+    Batch b(layout, h, type, 1);
     forward(ops, layout, h, {{0, layout.rows}}, true, b);
-    Pages gradients(layout, h, 0);
+    Pages gradients(layout, h, KvType::kF32, 0);
     Matrix dq(layout.rows, h.q_cols()), dk(layout.rows, h.k_cols());
     Matrix dv(layout.rows, h.v_cols());
     for (const RowRange& r : chunks) {
@@ -208,8 +236,8 @@ Case backward_case(const char* name, const MakeLayout& make, const Heads& h) {
     return Outputs{{"dq", dq.values()},
                    {"dk", dk.values()},
                    {"dv", dv.values()},
-                   {"pages of dk", widen(gradients.k)},
-                   {"pages of dv", widen(gradients.v)}};
+                   {"pages of dk", gradients.keys()},
+                   {"pages of dv", gradients.values()}};
   };
   return c;
 }
@@ -248,8 +276,10 @@ Layout shared() {
 std::vector<Case> attention_cases() {
   std::vector<Case> cases;
   const auto both = [&](const char* name, const MakeLayout& make, const Heads& h) {
-    cases.push_back(forward_case(name, make, h, 1));
-    cases.push_back(backward_case(name, make, h));
+    for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kI8}) {
+      cases.push_back(forward_case(name, make, h, type, 1));
+      cases.push_back(backward_case(name, make, h, type));
+    }
   };
   both("plain", plain, {1, 1, 20});
   both("plain", plain, {2, 3, 32});
@@ -271,7 +301,7 @@ std::vector<Case> attention_cases() {
   both("late", late, {1, 37, 24, 16, true});
   both("shared", shared, {1, 3, 90, 81, true});
   both("late", late, {1, 5, 150, 133, true});
-  cases.push_back(forward_case("plain huge", plain, {1, 3, 64}, 30));
+  cases.push_back(forward_case("plain huge", plain, {1, 3, 64}, KvType::kF32, 30));
   return cases;
 }
 

@@ -10,6 +10,9 @@ constexpr int kPageSize = 16;  // keys on a page of the KV cache
 // start.
 constexpr int kBlockPages = 4;
 
+// How the KV cache holds its elements (KvLayer in ops.h).
+enum class KvType { kF32, kBF16, kI8 };
+
 constexpr int kMaxExperts = 1024;  // of a layer
 
 }  // namespace r1

@@ -68,24 +68,58 @@ struct MappedWeight {
 // Row n of the matrix as floats, scales included: out[k].
 void dequantize_row(const MappedWeight& w, int64_t n, float* out);
 
-// One layer's pages of keys and values (or of their gradients). A page holds kPageSize consecutive
-// positions of one sequence, keys transposed so that a query meets 16 keys in one vector:
+// A position's key or value of one head, on its page: element d is element first + d * step of
+// `part`, the head's part of the page.
+struct KvVector {
+  KvType type;
+  std::byte* part;
+  int64_t dim, first, step;
+  float* scale;  // kI8
+
+  // Rounds x [dim] to the type. In kI8 a vector that is not finite reads as NaN.
+  void write(const float* x) const;
+  void read(float* x) const;
+  // The bits of another one of the same type and size.
+  void copy(const KvVector& from) const;
+};
+
+// One layer's pages of keys and values, or of their gradients, which are kF32. A page holds
+// kPageSize consecutive positions of one sequence, keys transposed so that a query meets 16 keys in
+// one vector:
 //   k[page][G][key_dim][kPageSize]      v[page][G][kPageSize][value_dim]
 // In a latent layer (multi-head latent attention) there is no v: a value is the first value_dim
 // elements of its key.
+//   kF32, kBF16  elements are rounded to the type when they are written, ties to even
+//   kI8          x ~ scale * q, scale = max |x| / 127 of the vector, q whole numbers in [-127,
+//   127].
+//                The scales of a head's kPageSize keys, and of its values, stand after them.
+// An element's value is float(q) * scale, rounded once; from there on all is as in kF32.
 struct KvLayer {
-  float* k = nullptr;
-  float* v = nullptr;
+  void* k = nullptr;
+  void* v = nullptr;
   int64_t kv_heads = 0, key_dim = 0, value_dim = 0;
   bool latent = false;
+  KvType type = KvType::kF32;
 
-  int64_t k_floats() const { return kv_heads * key_dim * kPageSize; }  // of a page
-  int64_t v_floats() const { return kv_heads * value_dim * kPageSize; }
-  float* k_page(int64_t page, int64_t head) const {
-    return k + page * k_floats() + head * key_dim * kPageSize;
+  // Bytes of a head's part of a page, of keys and of values.
+  int64_t k_bytes() const { return part_bytes(key_dim); }
+  int64_t v_bytes() const { return latent ? 0 : part_bytes(value_dim); }
+  int64_t page_bytes() const { return kv_heads * (k_bytes() + v_bytes()); }
+
+  std::byte* k_page(int64_t page, int64_t head) const {
+    return static_cast<std::byte*>(k) + (page * kv_heads + head) * k_bytes();
   }
-  float* v_page(int64_t page, int64_t head) const {
-    return v + page * v_floats() + head * value_dim * kPageSize;
+  std::byte* v_page(int64_t page, int64_t head) const {
+    return static_cast<std::byte*>(v) + (page * kv_heads + head) * v_bytes();
+  }
+  KvVector key(int64_t page, int64_t head, int64_t slot) const;
+  KvVector value(int64_t page, int64_t head, int64_t slot) const;  // not of a latent layer
+
+  int64_t element_bytes() const { return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1; }
+
+ private:
+  int64_t part_bytes(int64_t dim) const {
+    return kPageSize * (dim * element_bytes() + (type == KvType::kI8 ? 4 : 0));
   }
 };
 
@@ -244,7 +278,8 @@ class Ops {
   // value_dim], or empty for a latent layer.
   virtual void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
                          KvLayer kv) = 0;
-  // dk and dv of the rows, read from the pages of gradients.
+  // dk and dv of the rows, read from the pages of gradients. (And in general: kv_append undone, but
+  // for its rounding. Gradients pass straight through that.)
   virtual void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
                                   Tensor dv) = 0;
   virtual void kv_copy(std::span<const PageCopy> copies, KvLayer kv) = 0;
@@ -257,7 +292,8 @@ class Ops {
   // may be null.
   virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
                          Tensor out, float* lse) = 0;
-  // Writes dq; ADDS to the pages of dkv (zero them first). Within a family, sequences in order.
+  // Writes dq; ADDS to the pages of dkv, which are kF32 (zero them first). Within a family,
+  // sequences in order.
   virtual void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out,
                                   const float* lse, std::span<const Sequence> seqs, KvLayer kv,
                                   float scale, Tensor dq, KvLayer dkv) = 0;

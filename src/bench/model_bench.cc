@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rng.h"
 #include "engine/engine.h"
 #include "model/decoder.h"
 #include "model/token_scores.h"
@@ -53,6 +54,24 @@ class Runner {
     compute_logits(model_, hidden, ops_, {logits_.floats(), 1, c.vocab_size});
   }
 
+  // Random keys and values at positions [0, count): what they are makes no difference to the time.
+  void fill(int64_t count) {
+    constexpr int64_t kRows = 512;
+    const KvLayer shape = model_.config().kv_shape();
+    const int64_t width = shape.kv_heads * shape.key_dim;
+    Buffer floats = Buffer::of_floats(kRows * width);
+    const Tensor rows(floats.floats(), kRows, width);
+    Rng rng(1);
+    for (int64_t i = 0; i < kRows * width; ++i) rows.data[i] = static_cast<float>(rng.normal());
+    for (int64_t layer = 0; layer < model_.config().num_hidden_layers; ++layer) {
+      for (int64_t at = 0; at < count; at += kRows) {
+        const Sequence s = {
+            .count = std::min(kRows, count - at), .position = at, .pages = pages_.data()};
+        ops_.kv_append(rows, rows, {&s, 1}, kv_.layer(layer));
+      }
+    }
+  }
+
  private:
   const Model& model_;
   Ops& ops_;
@@ -89,7 +108,7 @@ ModelTime time_prefill(const Model& model, Ops& ops, int64_t tokens) {
 
 ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t depth) {
   Runner runner(model, ops, depth + tokens + 1);
-  for (int64_t at = 0; at < depth; at += 512) runner.run(at, std::min<int64_t>(512, depth - at));
+  runner.fill(depth);
   runner.run(depth, 1);
   std::vector<double> seconds;
   for (int64_t i = 1; i <= tokens; ++i) {

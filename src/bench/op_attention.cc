@@ -21,6 +21,7 @@ Heads heads_of(OpSize size) {
 struct Layout {
   Heads heads;
   int64_t count, past, rows;
+  KvType type = KvType::kF32;
 
   int64_t batch() const { return count * rows; }
   int64_t positions() const { return past + rows; }
@@ -35,10 +36,19 @@ struct Layout {
   double kv_floats() const {
     return 2 * static_cast<double>(count * positions() * heads.kv * heads.dim);
   }
+  KvLayer kv_layer() const {
+    return {nullptr, nullptr, heads.kv, heads.dim, heads.dim, false, type};
+  }
+  double kv_bytes() const {
+    return static_cast<double>(count * positions() * kv_layer().page_bytes()) / kPageSize;
+  }
   std::string shape() const {
     return std::to_string(count) + " x T=" + std::to_string(rows) +
            (past > 0 ? " past=" + std::to_string(past) : "") + " H=" + std::to_string(heads.query) +
-           " G=" + std::to_string(heads.kv) + " D=" + std::to_string(heads.dim);
+           " G=" + std::to_string(heads.kv) + " D=" + std::to_string(heads.dim) +
+           (type == KvType::kBF16 ? " bf16"
+            : type == KvType::kI8 ? " int8"
+                                  : "");
   }
 
   std::vector<Sequence> sequences(OpCall& c) const {
@@ -55,15 +65,21 @@ struct Layout {
   }
 };
 
-// A row a page.
-KvLayer kv_layer(const Heads& h, Tensor k, Tensor v) {
-  return {k.data, v.data, h.kv, h.dim, h.dim};
-}
-
 KvLayer random_kv(OpCall& c, const Layout& l) {
-  const int64_t floats = l.heads.kv * l.heads.dim * kPageSize;
-  const Tensor k = c.random(l.count * l.pages(), floats);
-  return kv_layer(l.heads, k, c.random(l.count * l.pages(), floats));
+  KvLayer kv = l.kv_layer();
+  const int64_t pages = l.count * l.pages();
+  const auto memory = [&](int64_t part) {
+    return c.zeros(pages, kv.kv_heads * part / static_cast<int64_t>(sizeof(float))).data;
+  };
+  kv.k = memory(kv.k_bytes());
+  kv.v = memory(kv.v_bytes());
+  const Tensor rows = c.random(1000, kv.key_dim);
+  for (int64_t i = 0, next = 0; i < pages * kv.kv_heads * kPageSize; ++i) {
+    const int64_t page = i / kPageSize / kv.kv_heads, head = i / kPageSize % kv.kv_heads;
+    kv.key(page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
+    kv.value(page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
+  }
+  return kv;
 }
 
 // Zeros, and reports them as outputs.
@@ -72,7 +88,10 @@ KvLayer output_kv(OpCall& c, const Layout& l) {
   const Tensor k = c.zeros(l.count * l.pages(), floats), v = c.zeros(k.rows, floats);
   c.outputs.push_back(k);
   c.outputs.push_back(v);
-  return kv_layer(l.heads, k, v);
+  KvLayer kv = l.kv_layer();
+  kv.k = k.data;
+  kv.v = v.data;
+  return kv;
 }
 
 float scale_of(const Heads& h) {
@@ -86,7 +105,7 @@ OpCall attention_call(const Layout& l) {
   const Tensor q = c.random(l.batch(), l.heads.query * l.heads.dim), out = c.zeros(q.rows, q.cols);
   c.shape = l.shape();
   c.flops = l.pairs() * (4 * static_cast<double>(l.heads.dim) + kExp + 3);
-  c.read = 4 * (l.query_floats() + l.kv_floats());
+  c.read = 4 * l.query_floats() + l.kv_bytes();
   c.written = 4 * l.query_floats();
   c.run = [=](Ops& ops) { ops.attention(q, seqs, kv, scale_of(l.heads), out, nullptr); };
   c.outputs = {out};
@@ -153,17 +172,18 @@ OpCall kv_copy_call(OpSize size, bool backward) {
   c.read = (backward ? 8 : 4) * moved;
   c.written = 4 * moved;
   c.run = [=](Ops& ops) { backward ? ops.kv_copy_backward(copies, kv) : ops.kv_copy(copies, kv); };
-  c.outputs = {ConstTensor(kv.k, l.count, floats), ConstTensor(kv.v, l.count, floats)};
+  c.outputs = {ConstTensor(static_cast<float*>(kv.k), l.count, floats),
+               ConstTensor(static_cast<float*>(kv.v), l.count, floats)};
   return c;
 }
 
 // kTimed's layout, or a small one of the same kind.
 std::function<OpCall(OpSize)> with(OpCall (*make)(const Layout&), int64_t count, int64_t past,
-                                   int64_t rows) {
+                                   int64_t rows, KvType type = KvType::kF32) {
   return [=](OpSize size) {
     const Heads h = heads_of(size);
-    if (size == OpSize::kTimed) return make({h, count, past, rows});
-    return make({h, 3, past > 0 ? 70 : 0, rows > 1 ? 37 : 1});
+    if (size == OpSize::kTimed) return make({h, count, past, rows, type});
+    return make({h, 3, past > 0 ? 70 : 0, rows > 1 ? 37 : 1, type});
   };
 }
 
@@ -180,6 +200,11 @@ std::vector<OpEntry> attention_entries() {
       entry("kv_copy_backward", 1e-6, [](OpSize s) { return kv_copy_call(s, true); }),
       entry("attention", 1e-5, with(attention_call, 1, 0, 512)),   // prefill
       entry("attention", 1e-5, with(attention_call, 16, 511, 1)),  // decode
+      entry("attention", 1e-5, with(attention_call, 16, 511, 1, KvType::kBF16)),
+      entry("attention", 1e-5, with(attention_call, 16, 511, 1, KvType::kI8)),
+      entry("attention", 1e-5, with(attention_call, 1, 32767, 1)),
+      entry("attention", 1e-5, with(attention_call, 1, 32767, 1, KvType::kBF16)),
+      entry("attention", 1e-5, with(attention_call, 1, 32767, 1, KvType::kI8)),
       entry("attention_backward", 3e-5, with(attention_backward_call, 2, 0, 256)),
   };
 }

@@ -128,7 +128,8 @@ void attend_expanded(Pass& p, const Mla& w, const KvLayer& kv, const Widths& n, 
   e.kv.kv_heads = n.heads;
   e.kv.key_dim = n.D();
   e.kv.value_dim = n.V;
-  e.kv = kv_layer_at(e.kv, p.keep_floats(pages * page_floats(e.kv)), pages);
+  const int64_t floats = pages * e.kv.page_bytes() / static_cast<int64_t>(sizeof(float));
+  e.kv = kv_layer_at(e.kv, p.keep_floats(floats), pages);
   const Tensor both = Pass::tensor(*p.scratch, rows, n.heads * (n.P + n.V));
   const Tensor keys = Pass::tensor(*p.scratch, rows, n.heads * n.D());
   const Tensor values = Pass::tensor(*p.scratch, rows, n.heads * n.V);

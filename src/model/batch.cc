@@ -21,14 +21,14 @@ void Batch::clear() {
   outputs.clear();
 }
 
-KvLayer kv_layer_at(KvLayer shape, float* floats, int64_t pages) {
-  shape.k = floats;
-  if (!shape.latent) shape.v = floats + pages * shape.k_floats();
+KvLayer kv_layer_at(KvLayer shape, void* memory, int64_t pages) {
+  shape.k = memory;
+  if (!shape.latent) shape.v = shape.k_page(pages, 0);
   return shape;
 }
 
 int64_t KvCache::page_bytes(const ModelConfig& config, int64_t layers) {
-  return layers * page_floats(config.kv_shape()) * static_cast<int64_t>(sizeof(float));
+  return layers * config.kv_shape().page_bytes();
 }
 
 KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
@@ -39,8 +39,8 @@ KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
 
 KvLayer KvCache::layer(int64_t i) const {
   R1_CHECK(i >= 0 && i < layers_);
-  float* floats = const_cast<float*>(memory_.floats()) + i * page_floats(shape_) * pages_;
-  return kv_layer_at(shape_, floats, pages_);
+  std::byte* const layers = const_cast<std::byte*>(memory_.data());
+  return kv_layer_at(shape_, layers + i * shape_.page_bytes() * pages_, pages_);
 }
 
 }  // namespace r1

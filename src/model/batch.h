@@ -37,6 +37,7 @@ struct Batch {
 // The pages of keys and values of all layers. Pages are numbered the same in each layer; who owns
 // which is the business of the engine's and the trainer's page tables. A model with multi-head
 // latent attention keeps the latent vector and the rotated key that its heads share, and no more.
+// How elements are held is config.kv_cache_dtype's to say.
 class KvCache {
  public:
   KvCache() = default;
@@ -54,11 +55,8 @@ class KvCache {
   Buffer memory_;  // [layer][k, v][page]
 };
 
-// Views of `pages` pages of one layer in `floats`, which holds pages * page_floats(shape) of them.
-KvLayer kv_layer_at(KvLayer shape, float* floats, int64_t pages);
-inline int64_t page_floats(const KvLayer& shape) {
-  return shape.k_floats() + (shape.latent ? 0 : shape.v_floats());
-}
+// Views of `pages` pages of one layer in `memory`, which holds pages * shape.page_bytes().
+KvLayer kv_layer_at(KvLayer shape, void* memory, int64_t pages);
 
 inline constexpr int64_t pages_for(int64_t positions) {
   return (positions + kPageSize - 1) / kPageSize;

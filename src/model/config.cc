@@ -96,9 +96,20 @@ bool ModelConfig::sparse(int64_t layer) const {
          std::find(dense.begin(), dense.end(), layer) == dense.end();
 }
 
+std::vector<std::string> kv_type_names() {
+  return {"f32", "bf16", "int8"};  // in the order of KvType
+}
+
+KvType parse_kv_type(const std::string& name, const std::string& where) {
+  const std::vector<std::string> names = kv_type_names();
+  const auto it = std::find(names.begin(), names.end(), name);
+  if (it == names.end()) throw InputError(where + " " + name + ": expected f32, bf16 or int8");
+  return static_cast<KvType>(it - names.begin());
+}
+
 KvLayer ModelConfig::kv_shape() const {
-  if (mla()) return {nullptr, nullptr, 1, latent_width(), kv_lora_rank, true};
-  return {nullptr, nullptr, num_key_value_heads, head_dim, head_dim, false};
+  if (mla()) return {nullptr, nullptr, 1, latent_width(), kv_lora_rank, true, kv_cache_dtype};
+  return {nullptr, nullptr, num_key_value_heads, head_dim, head_dim, false, kv_cache_dtype};
 }
 
 int64_t ModelConfig::parameters() const {

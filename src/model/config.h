@@ -68,6 +68,8 @@ struct ModelConfig {
 
   // Elements of a head that RoPE turns.
   int64_t rope_dim() const { return mla() ? qk_rope_head_dim : head_dim; }
+  // Not of the file: how the cache holds keys and values, in training as in inference.
+  KvType kv_cache_dtype = KvType::kF32;
   // What a layer's cache holds of a token, without memory.
   KvLayer kv_shape() const;
 
@@ -78,6 +80,10 @@ struct ModelConfig {
   // `context` keys included.
   double forward_flops(double context) const;
 };
+
+// Of kv_cache_dtype. InputError says `where` the name stood.
+std::vector<std::string> kv_type_names();
+KvType parse_kv_type(const std::string& name, const std::string& where);
 
 // From config.json's object. InputError names `where`, the field, what was expected and what came.
 ModelConfig parse_model_config(const Json& json, const std::string& where);

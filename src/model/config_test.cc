@@ -187,7 +187,7 @@ TEST(ModelConfig, ReadsDeepseekV2) {
 }
 
 TEST(ModelConfig, ReadsDeepseekV3) {
-  const ModelConfig c = parse(kDeepseekV3);
+  ModelConfig c = parse(kDeepseekV3);
   EXPECT_TRUE(c.mla() && c.sigmoid_routing() && c.norm_topk_prob);
   EXPECT_EQ(c.n_group, 8);
   EXPECT_EQ(c.topk_group, 4);
@@ -195,7 +195,11 @@ TEST(ModelConfig, ReadsDeepseekV3) {
   EXPECT_EQ(c.parameters(), 671026419200);  // 671B, correction biases included
   EXPECT_NEAR(static_cast<double>(c.active_parameters()), 37.5e9, 1e9);  // 37B by the report
   // The compressed cache: 576 numbers a token and layer where heads would have 40,960.
-  EXPECT_EQ(page_floats(c.kv_shape()), 576 * kPageSize);
+  EXPECT_EQ(c.kv_shape().page_bytes(), 576 * kPageSize * 4);
+  c.kv_cache_dtype = KvType::kBF16;
+  EXPECT_EQ(c.kv_shape().page_bytes(), 576 * kPageSize * 2);
+  c.kv_cache_dtype = KvType::kI8;
+  EXPECT_EQ(c.kv_shape().page_bytes(), (576 + 4) * kPageSize);  // a scale each position
 }
 
 TEST(ModelConfig, RefusesExpertsThatDoNotFit) {

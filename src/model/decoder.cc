@@ -59,10 +59,12 @@ void block_backward(Pass& p, int64_t layer, const Saved& s, Tensor dx, Gradients
 }  // namespace
 
 KvLayer Pass::zero_pages(const KvLayer& shape, int64_t pages) {
-  const int64_t floats = pages * page_floats(shape);
-  float* memory = scratch->floats(floats);
-  std::memset(memory, 0, static_cast<size_t>(floats) * sizeof(float));
-  return kv_layer_at(shape, memory, pages);
+  KvLayer gradients = shape;
+  gradients.type = KvType::kF32;
+  const int64_t bytes = pages * gradients.page_bytes();
+  float* memory = scratch->floats(bytes / static_cast<int64_t>(sizeof(float)));
+  std::memset(memory, 0, static_cast<size_t>(bytes));
+  return kv_layer_at(gradients, memory, pages);
 }
 
 KvLayer Pass::zero_pages(const KvLayer& shape) {

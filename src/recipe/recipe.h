@@ -181,7 +181,7 @@ struct Recipe {
   std::string model;      // a folder to start from; empty: new_model
   std::string tokenizer;  // for new_model: "numbers" (text/number_tokenizer.h) or a tokenizer.json
   std::string dtype = "F32";
-  std::string mla = "auto";
+  std::string mla = "auto", kv_cache_dtype = "f32";
   int64_t save_total_limit = 2;
   NewModelConfig new_model;
   std::vector<StageConfig> stages;  // [[stage]] tables; names differ
@@ -198,6 +198,8 @@ struct Recipe {
       "form of multi-head latent attention in all of the run; auto: expanded where that is cheaper "
       "and no stage samples, else absorbed",
       one_of({"auto", "absorbed", "expanded"}));
+    v("kv_cache_dtype", kv_cache_dtype,
+      "how keys and values are held, in sampling and training alike", one_of(kv_type_names()));
     v("save_total_limit", save_total_limit, "checkpoints kept, the newest", at_least(1));
     v("new_model", new_model, "a model to start from nothing");
   }

@@ -103,6 +103,12 @@ bool expand_mla(const Recipe& recipe, const ModelConfig& config) {
   return mla_expanded_is_cheaper(config);
 }
 
+// What of the config is the run's to say, not the model's.
+void set_run_options(const Recipe& recipe, ModelConfig& config) {
+  config.mla_expanded = expand_mla(recipe, config);
+  config.kv_cache_dtype = parse_kv_type(recipe.kv_cache_dtype, "kv_cache_dtype");
+}
+
 // "arithmetic >= 0.99"
 struct Gate {
   std::string skill;
@@ -238,7 +244,7 @@ void Runner::load_model() {
     tokenizer_files_ = tokenizer_files(recipe_.tokenizer);
     tokenizer_ = parse_tokenizer(tokenizer_files_, recipe_.tokenizer);
     ModelConfig config = new_model_config(recipe_.new_model, *tokenizer_);
-    config.mla_expanded = expand_mla(recipe_, config);
+    set_run_options(recipe_, config);
     model_ = Model::create(config, recipe_.seed, ops_, dtype);
     return;
   }
@@ -246,7 +252,7 @@ void Runner::load_model() {
                                                            : resolve_model(recipe_.model));
   tokenizer_files_ = files.tokenizer;
   tokenizer_ = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
-  files.config.mla_expanded = expand_mla(recipe_, files.config);
+  set_run_options(recipe_, files.config);
   model_ = Model::load(files.config, files.tensors, ops_, dtype, Model::Use::kTraining);
 }
 

@@ -188,6 +188,31 @@ TEST(Grpo, TrainsADeepseekV3BitForBit) {
   }
 }
 
+// Training reads the keys and values that sampling wrote and read, rounded alike.
+TEST(Grpo, TrainsBitForBitWithARoundedCache) {
+  std::vector<std::vector<float>> results;
+  for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kI8}) {
+    ModelConfig shape = config();
+    shape.kv_cache_dtype = type;
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      const auto ops = make_ops(pool);
+      Lab lab(small(), *ops, few_sequences(threads == 1 ? 7 : 3), shape);
+      int64_t trained = 0;
+      for (int64_t s = 0; s < 2; ++s) {
+        const GrpoStep step = lab.grpo->step(s);
+        EXPECT_EQ(step.logprob_mismatch, 0);
+        trained += step.tokens_trained;
+      }
+      EXPECT_GT(trained, 0);
+      if (threads == 1) results.push_back(lab.weights());
+      EXPECT_TRUE(same_bits(results.back(), lab.weights())) << threads;
+    }
+  }
+  EXPECT_FALSE(same_bits(results[0], results[1]));
+  EXPECT_FALSE(same_bits(results[0], results[2]));
+}
+
 TEST(Grpo, TheSameWeightsOnAnyNumberOfThreadsAndInAnyEngine) {
   for (const std::string& loss : loss_names()) {
     std::vector<float> first;

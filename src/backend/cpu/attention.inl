@@ -19,7 +19,8 @@ namespace {
 
 constexpr int kBlockKeys = kBlockPages * kPageSize;
 
-constexpr int kColumns = 64;  // of transposed values that are turned into rows at a time
+constexpr int kColumns =
+    64;  // elements of keys, or of values, that are at hand as floats at a time
 
 struct Query {
   const float* q;
@@ -30,10 +31,22 @@ struct Query {
   float* p;  // [kBlockKeys]
 };
 
-// A block's keys, page by page.
+// A block's keys and values where they lie, page by page, and the next block's: those are fetched
+// from memory while this one is computed with.
 struct KeyBlock {
   int64_t first;  // key
-  const float *keys[kBlockPages], *values[kBlockPages];
+  int pages;
+  const uint8_t *keys[kBlockPages], *values[kBlockPages];
+  const uint8_t *next_keys[kBlockPages], *next_values[kBlockPages];
+};
+
+// Elements [begin, begin + count) of a block's keys: those of element begin + d of page p at
+// rows[p][d * kPageSize].
+struct KeyRows {
+  const float* rows[kBlockPages];
+  int64_t begin, count;
+  const uint8_t* next[kBlockPages];  // in the next block
+  int64_t next_step;                 // bytes
 };
 
 // Some columns of a block's values, row by row: column c of key j at rows[j / 16][j % 16 * stride +
@@ -41,33 +54,108 @@ struct KeyBlock {
 struct ValueColumns {
   const float* rows[kBlockPages];
   int64_t stride, width;
-  float transposed[kBlockKeys * kColumns];  // where values are columns of transposed keys
+  const uint8_t* next[kBlockPages];
+  int64_t next_step, next_column;  // bytes
 };
 
-// s = q.k for kTile queries over kPages pages at once, into their p from `key`.
+// For what does not lie in the pages as it is needed: first a block's keys, then its values.
+struct Room {
+  alignas(64) float block[kBlockPages][kColumns * kPageSize];
+  alignas(64) float page[kColumns * kPageSize];
+};
+
+constexpr int64_t element_bytes(KvType type) {
+  return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1;
+}
+
+// Asks for an address's cache line, for soon; any address will do.
+inline void prefetch(const uint8_t* p) {
+  __builtin_prefetch(p, 0, 2);
+}
+
+// Elements [begin, begin + count) of a page's keys, which have `dim`: where they lie, or in `room`.
+inline const float* key_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
+                             int64_t count, float* room) {
+  const int64_t first = begin * kPageSize;
+  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + first;
+  if (type == KvType::kBF16) {
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(page) + first;
+    for (int64_t i = 0; i < count * kPageSize; i += kLanes) store(room + i, load_bf16(from + i));
+    return room;
+  }
+  const int8_t* from = reinterpret_cast<const int8_t*>(page) + first;
+  const V16 scale = load(reinterpret_cast<const float*>(page + dim * kPageSize));
+  for (int64_t i = 0; i < count * kPageSize; i += kLanes) {
+    store(room + i, mul(load_bytes(from + i), scale));
+  }
+  return room;
+}
+
+template <class T>
+inline V16 load_elements(const T* p, int64_t n) {
+  T all[kLanes] = {};
+  if (n < kLanes) p = static_cast<const T*>(memcpy(all, p, static_cast<size_t>(n) * sizeof(T)));
+  if constexpr (sizeof(T) == 1)
+    return load_bytes(p);
+  else
+    return load_bf16(p);
+}
+
+// Columns [begin, begin + count) of a page's values, which have `dim`: where they lie, rows `dim`
+// apart, or in `room`, rows kColumns apart.
+inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
+                               int64_t count, float* room) {
+  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin;
+  const uint16_t* halves = reinterpret_cast<const uint16_t*>(page) + begin;
+  const int8_t* bytes = reinterpret_cast<const int8_t*>(page) + begin;
+  const float* scales = reinterpret_cast<const float*>(page + dim * kPageSize);
+  for (int64_t j = 0; j < kPageSize; ++j) {
+    for (int64_t c = 0; c < count; c += kLanes) {
+      const int64_t n = lanes_left(count - c);
+      const V16 x = type == KvType::kBF16
+                        ? load_elements(halves + j * dim + c, n)
+                        : mul(load_elements(bytes + j * dim + c, n), set1(scales[j]));
+      store(room + j * kColumns + c, x);
+    }
+  }
+  return room;
+}
+
+// s += q.k over some elements, for kTile queries and kPages pages at once, in their p from `page`.
 template <int kTile, int kPages>
-inline void score_pages(Query* queries, const float* const* keys, int64_t dim, int64_t key) {
+inline void score_pages(Query* queries, const KeyRows& k, int page) {
   V16 acc[kTile][kPages];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) acc[t][p] = set1(0.0f);
+    for (int p = 0; p < kPages; ++p) {
+      acc[t][p] = k.begin == 0 ? set1(0.0f) : load(queries[t].p + (page + p) * kPageSize);
+    }
   }
-  for (int64_t d = 0; d < dim; ++d) {
-    V16 k[kPages];
+  const float *rows[kPages], *q[kTile];
+  const uint8_t* next[kPages];
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) k[p] = load(keys[p] + d * kPageSize);
+  for (int p = 0; p < kPages; ++p) rows[p] = k.rows[page + p], next[p] = k.next[page + p];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTile; ++t) q[t] = queries[t].q + k.begin;
+  for (int64_t d = 0; d < k.count; ++d) {
+    V16 key[kPages];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPages; ++p) {
+      key[p] = load(rows[p] + d * kPageSize);
+      prefetch(next[p] + d * k.next_step);
+    }
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
-      const V16 q = set1(queries[t].q[d]);
+      const V16 x = set1(q[t][d]);
 #pragma GCC unroll 4
-      for (int p = 0; p < kPages; ++p) acc[t][p] = fma(q, k[p], acc[t][p]);
+      for (int p = 0; p < kPages; ++p) acc[t][p] = fma(x, key[p], acc[t][p]);
     }
   }
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) store(queries[t].p + key + p * kPageSize, acc[t][p]);
+    for (int p = 0; p < kPages; ++p) store(queries[t].p + (page + p) * kPageSize, acc[t][p]);
   }
 }
 
@@ -111,9 +199,14 @@ inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int
   }
   for (int64_t j = 0; j < count; ++j) {
     const float* row = v.rows[j / kPageSize] + j % kPageSize * v.stride + column;
+    const uint8_t* next =
+        v.next[j / kPageSize] + j % kPageSize * v.next_step + column * v.next_column;
     V16 b[kWide];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) b[w] = load(row + w * kLanes);
+    for (int w = 0; w < kWide; ++w) {
+      b[w] = load(row + w * kLanes);
+      prefetch(next + w * kLanes * v.next_column);
+    }
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
       const V16 p = set1(queries[t].p[j]);
@@ -151,18 +244,15 @@ inline int64_t keys_seen(const Query* queries, int64_t first) {
   return limit - first < kBlockKeys ? limit - first : kBlockKeys;
 }
 
-// kTile queries meet a block's keys. kSide is how many pages, or column groups below, run side by
-// side.
+// kTile queries meet some elements of a block's keys. kSide is how many pages, or column groups
+// below, run side by side.
 template <int kTile, int kSide>
-void meet_keys(const Attention& a, const KeyBlock& b, Query* queries) {
+void meet_keys(const Attention& a, const KeyBlock& b, const KeyRows& k, Query* queries) {
   const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
   int page = 0;
-  for (; page + kSide <= pages; page += kSide) {
-    score_pages<kTile, kSide>(queries, b.keys + page, a.key_dim, page * kPageSize);
-  }
-  for (; page < pages; ++page) {
-    score_pages<kTile, 1>(queries, b.keys + page, a.key_dim, page * kPageSize);
-  }
+  for (; page + kSide <= pages; page += kSide) score_pages<kTile, kSide>(queries, k, page);
+  for (; page < pages; ++page) score_pages<kTile, 1>(queries, k, page);
+  if (k.begin + k.count < a.key_dim) return;
   for (int t = 0; t < kTile; ++t) softmax_block(queries[t], b.first, pages, a.scale, a.value_dim);
 }
 
@@ -179,38 +269,72 @@ void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Query* qu
   if (column < v.width) add_values_tail<kTile>(queries, v, count, column, to + column);
 }
 
-// A block's values from `column` on: all of them, or kColumns where they are to be transposed.
-void read_values(const Attention& a, const KeyBlock& b, int pages, int64_t column,
+// Elements of a block's keys from `begin` on, at most kColumns.
+void read_keys(const Attention& a, const KeyBlock& b, int64_t begin, Room& room, KeyRows& k) {
+  k.begin = begin;
+  k.count = a.key_dim - begin < kColumns ? a.key_dim - begin : kColumns;
+  k.next_step = kPageSize * element_bytes(a.type);
+  for (int p = 0; p < b.pages; ++p) {
+    k.rows[p] = key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, room.block[p]);
+    k.next[p] = b.next_keys[p] + begin * k.next_step;
+  }
+}
+
+// A block's values from `column` on: all of them, or kColumns where they are to be turned.
+void read_values(const Attention& a, const KeyBlock& b, int64_t column, Room& room,
                  ValueColumns& v) {
+  const bool in_place = a.v && a.type == KvType::kF32;
   v.width = a.value_dim - column;
-  if (!a.v && v.width > kColumns) v.width = kColumns;
-  v.stride = a.v ? a.value_dim : kColumns;
-  for (int p = 0; p < pages; ++p) {
+  if (!in_place && v.width > kColumns) v.width = kColumns;
+  v.stride = in_place ? a.value_dim : kColumns;
+  v.next_column = a.v ? element_bytes(a.type) : 0;
+  v.next_step = a.value_dim * v.next_column;
+  for (int p = 0; p < b.pages; ++p) {
+    v.next[p] = b.next_values[p] + column * v.next_column;
+    float* const to = room.block[p];
     if (a.v) {
-      v.rows[p] = b.values[p] + column;
+      v.rows[p] = value_rows(a.type, b.values[p], a.value_dim, column, v.width, to);
       continue;
     }
-    float* to = v.transposed + p * kPageSize * kColumns;
-    v.rows[p] = to;
+    const float* from = key_rows(a.type, b.keys[p], a.key_dim, column, v.width, room.page);
     for (int64_t c = 0; c < v.width; ++c) {
-      const float* from = b.keys[p] + (column + c) * kPageSize;
-      for (int64_t j = 0; j < kPageSize; ++j) to[j * kColumns + c] = from[j];
+      for (int64_t j = 0; j < kPageSize; ++j) to[j * kColumns + c] = from[c * kPageSize + j];
     }
+    v.rows[p] = to;
   }
+}
+
+// The largest power of two of pages or column groups whose sums a tile of queries keeps in
+// registers.
+constexpr int side_of(int tile) {
+  const int room = kTileRows * kTilePanels / tile;
+  return room >= 4 ? 4 : room >= 2 ? 2 : 1;
 }
 
 // Calls f with tiles of the queries [begin, end) and how many they are.
 template <class F>
 inline void for_each_tile(Query* queries, int64_t begin, int64_t end, F&& f) {
-  while (end - begin >= 4) {
-    f.template operator()<4, 1>(queries + begin);
-    begin += 4;
+  for (; end - begin >= 4; begin += 4) f.template operator()<4, side_of(4)>(queries + begin);
+  if (end - begin == 3) f.template operator()<3, side_of(3)>(queries + begin);
+  if (end - begin == 2) f.template operator()<2, side_of(2)>(queries + begin);
+  if (end - begin == 1) f.template operator()<1, side_of(1)>(queries + begin);
+}
+
+KeyBlock open_block(const Attention& a, int64_t first, int64_t limit) {
+  const int64_t page = first / kPageSize, pages = div_up(limit, kPageSize);
+  KeyBlock b{};
+  b.first = first;
+  b.pages = static_cast<int>(pages - page < kBlockPages ? pages - page : kBlockPages);
+  for (int i = 0; i < b.pages; ++i) {
+    const int64_t now = a.pages[page + i];
+    const int64_t next = page + kBlockPages + i < pages ? a.pages[page + kBlockPages + i] : now;
+    b.keys[i] = a.k + now * a.k_stride;
+    b.next_keys[i] = a.k + next * a.k_stride;
+    if (!a.v) continue;
+    b.values[i] = a.v + now * a.v_stride;
+    b.next_values[i] = a.v + next * a.v_stride;
   }
-  if (end - begin >= 2) {
-    f.template operator()<2, 2>(queries + begin);
-    begin += 2;
-  }
-  if (end > begin) f.template operator()<1, 4>(queries + begin);
+  return b;
 }
 
 // out / sum, and the softmax's denominator.
@@ -227,6 +351,8 @@ void finish_query(const Attention& a, Query& query, float* lse) {
 void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
   Query queries[kAttentionQueries];
   float p[kAttentionQueries * kBlockKeys];
+  Room room;
+  KeyRows k;
   ValueColumns v;
   const int64_t total = (row_end - row_begin) * a.heads;
   for (int64_t i = 0; i < total; ++i) {
@@ -241,21 +367,17 @@ void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
   }
   const int64_t limit = a.position + row_end;
   for (int64_t first = 0; first < limit; first += kBlockKeys) {
-    KeyBlock b{first, {}, {}};
-    const int pages = static_cast<int>(
-        div_up(limit - first < kBlockKeys ? limit - first : kBlockKeys, kPageSize));
-    for (int i = 0; i < pages; ++i) {
-      const int64_t page = a.pages[first / kPageSize + i];
-      b.keys[i] = a.k + page * a.k_stride;
-      b.values[i] = a.v ? a.v + page * a.v_stride : nullptr;
-    }
+    const KeyBlock b = open_block(a, first, limit);
     // Later rows see more: those that see this block are the last ones.
     const int64_t blind = first - a.position - row_begin;
     const int64_t begin = (blind > 0 ? blind : 0) * a.heads;
-    for_each_tile(queries, begin, total,
-                  [&]<int kTile, int kSide>(Query* q) { meet_keys<kTile, kSide>(a, b, q); });
+    for (int64_t element = 0; element < a.key_dim; element += k.count) {
+      read_keys(a, b, element, room, k);
+      for_each_tile(queries, begin, total,
+                    [&]<int kTile, int kSide>(Query* q) { meet_keys<kTile, kSide>(a, b, k, q); });
+    }
     for (int64_t column = 0; column < a.value_dim; column += v.width) {
-      read_values(a, b, pages, column, v);
+      read_values(a, b, column, room, v);
       for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
         meet_values<kTile, kSide>(b, v, column, q);
       });
@@ -393,20 +515,27 @@ inline void page_gradients(const AttentionBackward& b, int64_t i, const PageView
 PageView open_page(const AttentionBackward& b, int64_t index) {
   const Attention& a = b.forward;
   const int64_t page = a.pages[index];
-  float *k_rows = b.scratch, *v_transposed = k_rows + a.key_dim * kPageSize;
-  const float* k = a.k + page * a.k_stride;
+  float *k_rows = b.scratch, *k_room = k_rows + a.key_dim * kPageSize;
+  float* v_transposed = k_room + a.key_dim * kPageSize;
+  const float* k = key_rows(a.type, a.k + page * a.k_stride, a.key_dim, 0, a.key_dim, k_room);
   for (int64_t d = 0; d < a.key_dim; ++d) {
     for (int64_t j = 0; j < kPageSize; ++j) k_rows[j * a.key_dim + d] = k[d * kPageSize + j];
   }
-  PageView view = {k, k_rows, k, b.dk + page * a.k_stride, nullptr, index * kPageSize};
+  PageView view = {k, k_rows, k, b.dk + page * b.dk_stride, nullptr, index * kPageSize};
   if (a.v == nullptr) return view;
-  const float* v = a.v + page * a.v_stride;
-  for (int64_t d = 0; d < a.value_dim; ++d) {
-    for (int64_t j = 0; j < kPageSize; ++j)
-      v_transposed[d * kPageSize + j] = v[j * a.value_dim + d];
+  float room[kColumns * kPageSize];
+  const int64_t stride = a.type == KvType::kF32 ? a.value_dim : kColumns;
+  for (int64_t begin = 0; begin < a.value_dim; begin += kColumns) {
+    const int64_t left = a.value_dim - begin, count = left < kColumns ? left : kColumns;
+    const float* v = value_rows(a.type, a.v + page * a.v_stride, a.value_dim, begin, count, room);
+    for (int64_t c = 0; c < count; ++c) {
+      for (int64_t j = 0; j < kPageSize; ++j) {
+        v_transposed[(begin + c) * kPageSize + j] = v[j * stride + c];
+      }
+    }
   }
   view.v_transposed = v_transposed;
-  view.dv = b.dv + page * a.v_stride;
+  view.dv = b.dv + page * b.dv_stride;
   return view;
 }
 

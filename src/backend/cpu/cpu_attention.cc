@@ -44,10 +44,11 @@ Attention sequence_attention(ConstTensor q, const Sequence& seq, const KvLayer& 
   a.qs = q.stride;
   a.pages = seq.pages;
   a.position = seq.position;
-  a.k = kv.k_page(0, g);
-  a.v = kv.latent ? nullptr : kv.v_page(0, g);
-  a.k_stride = kv.k_floats();
-  a.v_stride = kv.v_floats();
+  a.type = kv.type;
+  a.k = reinterpret_cast<const uint8_t*>(kv.k_page(0, g));
+  a.v = kv.latent ? nullptr : reinterpret_cast<const uint8_t*>(kv.v_page(0, g));
+  a.k_stride = kv.kv_heads * kv.k_bytes();
+  a.v_stride = kv.kv_heads * kv.v_bytes();
   a.heads = heads;
   a.key_dim = kv.key_dim;
   a.value_dim = kv.value_dim;
@@ -59,23 +60,34 @@ Attention sequence_attention(ConstTensor q, const Sequence& seq, const KvLayer& 
   return a;
 }
 
-// Elements of a row's values: none where they are part of the keys.
-int64_t value_width(const KvLayer& kv) {
-  return kv.latent ? 0 : kv.value_dim;
+// The slots of a head's keys that a copy moves, element by element: f(from, to, bytes), which lie
+// side by side; and of its values.
+template <class F>
+void for_each_run(const KvLayer& kv, const PageCopy& c, int64_t g, F&& f) {
+  const int64_t element = kv.element_bytes(), row = kPageSize * element;
+  const std::byte* k = kv.k_page(c.from, g);
+  std::byte* k_to = kv.k_page(c.to, g);
+  for (int64_t d = 0; d < kv.key_dim; ++d) f(k + d * row, k_to + d * row, c.slots * element);
+  if (!kv.latent) {
+    f(kv.v_page(c.from, g), kv.v_page(c.to, g), c.slots * kv.value_dim * element);
+  }
+  if (kv.type != KvType::kI8) return;
+  const int64_t scales = c.slots * static_cast<int64_t>(sizeof(float));
+  f(k + kv.key_dim * row, k_to + kv.key_dim * row, scales);
+  if (!kv.latent) {
+    f(kv.v_page(c.from, g) + kv.value_dim * row, kv.v_page(c.to, g) + kv.value_dim * row, scales);
+  }
 }
 
 }  // namespace
 
 void CpuOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
   const auto chunks = row_chunks(seqs);
-  const int64_t kd = kv.key_dim, vd = value_width(kv);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
     for_each_slot(chunks[static_cast<size_t>(i)], [&](int64_t page, int64_t slot, int64_t row) {
       for (int64_t g = 0; g < kv.kv_heads; ++g) {
-        float* kp = kv.k_page(page, g) + slot;
-        const float* kr = k.row(row) + g * kd;
-        for (int64_t d = 0; d < kd; ++d) kp[d * kPageSize] = kr[d];
-        if (vd > 0) std::copy_n(v.row(row) + g * vd, vd, kv.v_page(page, g) + slot * vd);
+        kv.key(page, g, slot).write(k.row(row) + g * kv.key_dim);
+        if (!kv.latent) kv.value(page, g, slot).write(v.row(row) + g * kv.value_dim);
       }
     });
   });
@@ -83,14 +95,11 @@ void CpuOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> s
 
 void CpuOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
   const auto chunks = row_chunks(seqs);
-  const int64_t kd = dkv.key_dim, vd = value_width(dkv);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
     for_each_slot(chunks[static_cast<size_t>(i)], [&](int64_t page, int64_t slot, int64_t row) {
       for (int64_t g = 0; g < dkv.kv_heads; ++g) {
-        const float* kp = dkv.k_page(page, g) + slot;
-        float* kr = dk.row(row) + g * kd;
-        for (int64_t d = 0; d < kd; ++d) kr[d] = kp[d * kPageSize];
-        if (vd > 0) std::copy_n(dkv.v_page(page, g) + slot * vd, vd, dv.row(row) + g * vd);
+        dkv.key(page, g, slot).read(dk.row(row) + g * dkv.key_dim);
+        if (!dkv.latent) dkv.value(page, g, slot).read(dv.row(row) + g * dkv.value_dim);
       }
     });
   });
@@ -99,28 +108,23 @@ void CpuOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Ten
 void CpuOps::kv_copy(std::span<const PageCopy> copies, KvLayer kv) {
   for (const PageCopy& c : copies) {
     for (int64_t g = 0; g < kv.kv_heads; ++g) {
-      const float* k = kv.k_page(c.from, g);
-      float* k_to = kv.k_page(c.to, g);
-      for (int64_t d = 0; d < kv.key_dim; ++d) {
-        std::copy_n(k + d * kPageSize, c.slots, k_to + d * kPageSize);
-      }
-      if (const int64_t vd = value_width(kv); vd > 0) {
-        std::copy_n(kv.v_page(c.from, g), c.slots * vd, kv.v_page(c.to, g));
-      }
+      for_each_run(kv, c, g, [](const std::byte* from, std::byte* to, int64_t bytes) {
+        std::copy_n(from, bytes, to);
+      });
     }
   }
 }
 
 void CpuOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
+  R1_CHECK(dkv.type == KvType::kF32);
   for (const PageCopy& c : copies) {
     for (int64_t g = 0; g < dkv.kv_heads; ++g) {
-      for (int64_t d = 0; d < dkv.key_dim; ++d) {
-        kernels_.add(dkv.k_page(c.from, g) + d * kPageSize, dkv.k_page(c.to, g) + d * kPageSize,
-                     c.slots);
-      }
-      if (const int64_t vd = value_width(dkv); vd > 0) {
-        kernels_.add(dkv.v_page(c.from, g), dkv.v_page(c.to, g), c.slots * vd);
-      }
+      for_each_run(dkv, {c.to, c.from, c.slots}, g,
+                   [&](const std::byte* from, std::byte* to, int64_t bytes) {
+                     kernels_.add(reinterpret_cast<float*>(to),
+                                  reinterpret_cast<const float*>(from),
+                                  bytes / static_cast<int64_t>(sizeof(float)));
+                   });
     }
   }
 }
@@ -148,7 +152,8 @@ void CpuOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out
                                 std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
                                 KvLayer dkv) {
   R1_CHECK(dout.cols == out.cols && dq.cols == q.cols);
-  R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim && dkv.latent == kv.latent);
+  R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
+  R1_CHECK(dkv.latent == kv.latent && dkv.type == KvType::kF32);
   std::vector<size_t> family;  // where each begins
   for (size_t i = 0; i < seqs.size(); ++i) {
     if (i == 0 || seqs[i].family != seqs[i - 1].family) family.push_back(i);
@@ -168,8 +173,10 @@ void CpuOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out
       b.ds = dout.stride;
       b.dq = dq.row(seqs[s].row) + g * group * kv.key_dim;
       b.dqs = dq.stride;
-      b.dk = dkv.k_page(0, g);
-      b.dv = kv.latent ? nullptr : dkv.v_page(0, g);
+      b.dk = reinterpret_cast<float*>(dkv.k_page(0, g));
+      b.dv = kv.latent ? nullptr : reinterpret_cast<float*>(dkv.v_page(0, g));
+      b.dk_stride = kv.kv_heads * kv.key_dim * kPageSize;
+      b.dv_stride = kv.kv_heads * kv.value_dim * kPageSize;
       b.scratch = scratch_base + i * scratch_floats;
       kernels_.attention_backward(b, seqs[s].count);
     }

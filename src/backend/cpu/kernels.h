@@ -126,10 +126,11 @@ struct Attention {
   const float* q;  // row 0 of the sequence, first head; [rows, heads * key_dim]
   int64_t qs;
   const int32_t* pages;
-  int64_t position;            // of row 0
-  const float* k;              // page 0 of this KV head
-  const float* v;              // null: a value is the first elements of its key
-  int64_t k_stride, v_stride;  // floats from one page of this head to the next
+  int64_t position;  // of row 0
+  KvType type;
+  const uint8_t* k;            // page 0 of this KV head
+  const uint8_t* v;            // null: a value is the first elements of its key
+  int64_t k_stride, v_stride;  // bytes from one page of this head to the next
   int64_t heads;
   int64_t key_dim, value_dim;
   float scale;
@@ -148,12 +149,13 @@ struct AttentionBackward {
   float* dq;
   int64_t dqs;
   float* dk;
-  float* dv;       // null where forward.v is
-  float* scratch;  // attention_backward_scratch(key_dim, value_dim) floats
+  float* dv;                     // null where forward.v is
+  int64_t dk_stride, dv_stride;  // floats from one page of this head to the next
+  float* scratch;                // attention_backward_scratch(key_dim, value_dim) floats
 };
 
 inline constexpr int64_t attention_backward_scratch(int64_t key_dim, int64_t value_dim) {
-  return (key_dim + value_dim) * kPageSize;
+  return (2 * key_dim + value_dim) * kPageSize;
 }
 
 struct LogSoftmax {

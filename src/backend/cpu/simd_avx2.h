@@ -101,6 +101,20 @@ inline float max_lane(V16 x) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+// Sixteen bf16 in a row.
+inline V16 load_bf16(const uint16_t* p) {
+  const auto widen = [](const uint16_t* eight) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(eight));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+  };
+  return {widen(p), widen(p + 8)};
+}
+// Sixteen signed bytes.
+inline V16 load_bytes(const int8_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
+}
 // Sixteen pairs of bf16: the first and the second of each pair, as floats.
 inline V16 load_bf16_first(const uint16_t* p) {
   const __m256i* q = reinterpret_cast<const __m256i*>(p);

@@ -93,6 +93,23 @@ inline float sum(V16 x) {
 inline float max_lane(V16 x) {
   return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.v[0], x.v[2]), vmaxq_f32(x.v[1], x.v[3])));
 }
+// Sixteen bf16 in a row.
+inline V16 load_bf16(const uint16_t* p) {
+  V16 r;
+  for (int i = 0; i < 4; ++i) {
+    r.v[i] = vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p + 4 * i)), 16));
+  }
+  return r;
+}
+// Sixteen signed bytes.
+inline V16 load_bytes(const int8_t* p) {
+  const int8x16_t x = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
 // Sixteen pairs of bf16: the first and the second of each pair, as floats.
 inline V16 load_bf16_first(const uint16_t* p) {
   V16 r;

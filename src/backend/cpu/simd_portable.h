@@ -97,6 +97,14 @@ inline float from_bf16(uint16_t x) {
   memcpy(&r, &bits, sizeof r);
   return r;
 }
+// Sixteen bf16 in a row.
+inline V16 load_bf16(const uint16_t* p) {
+  R1_LANES(from_bf16(p[i]));
+}
+// Sixteen signed bytes.
+inline V16 load_bytes(const int8_t* p) {
+  R1_LANES(static_cast<float>(p[i]));
+}
 // Sixteen pairs of bf16: the first and the second of each pair, as floats.
 inline V16 load_bf16_first(const uint16_t* p) {
   R1_LANES(from_bf16(p[2 * i]));

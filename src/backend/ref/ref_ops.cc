@@ -9,6 +9,7 @@
 #include "backend/ref/ref_experts.h"
 #include "backend/ref/ref_math.h"
 #include "base/error.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 
 namespace r1 {
@@ -68,7 +69,46 @@ void pack_any(const PackedWeight& packed, const Weight& w) {
 }
 
 ref::KvPages<float> pages_of(const KvLayer& kv) {
-  return {kv.k, kv.latent ? nullptr : kv.v, kv.kv_heads, kv.key_dim, kv.value_dim};
+  R1_CHECK(kv.type == KvType::kF32);
+  return {static_cast<float*>(kv.k), kv.latent ? nullptr : static_cast<float*>(kv.v), kv.kv_heads,
+          kv.key_dim, kv.value_dim};
+}
+
+// Calls f(page, head, slot, row) for every position of the sequences.
+template <class F>
+void for_each_slot(std::span<const Sequence> seqs, const KvLayer& kv, F&& f) {
+  ref::for_each_row(seqs, kv.kv_heads,
+                    [&](const Sequence& seq, int64_t row, int64_t at, int64_t g) {
+                      f(seq.pages[at / kPageSize], g, at % kPageSize, row);
+                    });
+}
+
+// The pages that the sequences read, as floats: those of a kF32 layer themselves, else in `memory`.
+ref::KvPages<float> pages_read(const KvLayer& kv, std::span<const Sequence> seqs, Buffer& memory) {
+  if (kv.type == KvType::kF32) return pages_of(kv);
+  std::vector<Sequence> whole(seqs.begin(), seqs.end());
+  int64_t pages = 0;
+  for (Sequence& s : whole) {
+    s.count += s.position;
+    s.position = 0;
+    for (int64_t i = 0; i * kPageSize < s.count; ++i) {
+      pages = std::max<int64_t>(pages, s.pages[i] + 1);
+    }
+  }
+  KvLayer floats = kv;
+  floats.type = KvType::kF32;
+  memory = Buffer(static_cast<size_t>(pages * floats.page_bytes()));
+  floats.k = memory.data();
+  floats.v = memory.data() + pages * kv.kv_heads * floats.k_bytes();
+  std::vector<float> x(static_cast<size_t>(std::max(kv.key_dim, kv.value_dim)));
+  for_each_slot(whole, kv, [&](int64_t page, int64_t g, int64_t slot, int64_t) {
+    kv.key(page, g, slot).read(x.data());
+    floats.key(page, g, slot).write(x.data());
+    if (kv.latent) return;
+    kv.value(page, g, slot).read(x.data());
+    floats.value(page, g, slot).write(x.data());
+  });
+  return pages_of(floats);
 }
 
 }  // namespace
@@ -257,17 +297,29 @@ void RefOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<co
 void RefOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
   R1_CHECK(k.cols == kv.kv_heads * kv.key_dim);
   R1_CHECK(kv.latent || v.cols == kv.kv_heads * kv.value_dim);
-  ref::kv_append<float>(k, v, seqs, pages_of(kv));
+  if (kv.type == KvType::kF32) return ref::kv_append<float>(k, v, seqs, pages_of(kv));
+  for_each_slot(seqs, kv, [&](int64_t page, int64_t g, int64_t slot, int64_t row) {
+    kv.key(page, g, slot).write(k.row(row) + g * kv.key_dim);
+    if (!kv.latent) kv.value(page, g, slot).write(v.row(row) + g * kv.value_dim);
+  });
 }
 
 void RefOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
   R1_CHECK(dk.cols == dkv.kv_heads * dkv.key_dim);
   R1_CHECK(dkv.latent || dv.cols == dkv.kv_heads * dkv.value_dim);
-  ref::kv_append_backward<float>(pages_of(dkv), seqs, dk, dv);
+  Buffer memory;
+  ref::kv_append_backward<float>(pages_read(dkv, seqs, memory), seqs, dk, dv);
 }
 
 void RefOps::kv_copy(std::span<const PageCopy> copies, KvLayer kv) {
-  ref::kv_copy<float>(copies, pages_of(kv));
+  if (kv.type == KvType::kF32) return ref::kv_copy<float>(copies, pages_of(kv));
+  for (const PageCopy& c : copies) {
+    for (int64_t i = 0; i < kv.kv_heads * c.slots; ++i) {
+      const int64_t g = i / c.slots, slot = i % c.slots;
+      kv.key(c.to, g, slot).copy(kv.key(c.from, g, slot));
+      if (!kv.latent) kv.value(c.to, g, slot).copy(kv.value(c.from, g, slot));
+    }
+  }
 }
 
 void RefOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
@@ -278,7 +330,9 @@ void RefOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv
                        Tensor out, float* lse) {
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
   R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
-  ref::attention<float>(q, seqs, pages_of(kv), static_cast<double>(scale), out, lse);
+  Buffer memory;
+  ref::attention<float>(q, seqs, pages_read(kv, seqs, memory), static_cast<double>(scale), out,
+                        lse);
 }
 
 void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
@@ -286,8 +340,9 @@ void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out
                                 KvLayer dkv) {
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0 && dq.cols == q.cols);
   R1_CHECK(dout.cols == q.cols / kv.key_dim * kv.value_dim && out.cols == dout.cols);
-  ref::attention_backward<float>(dout, q, out, lse, seqs, pages_of(kv), static_cast<double>(scale),
-                                 dq, pages_of(dkv));
+  Buffer memory;
+  ref::attention_backward<float>(dout, q, out, lse, seqs, pages_read(kv, seqs, memory),
+                                 static_cast<double>(scale), dq, pages_of(dkv));
 }
 
 void RefOps::log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,
