@@ -8,9 +8,11 @@
 
 #include "backend/ref/ref_ops.h"
 #include "base/error.h"
+#include "base/resident.h"
 #include "bench/model_bench.h"
 #include "bench/op_bench.h"
 #include "bench/shapes.h"
+#include "bench_growth.h"
 #include "console.h"
 #include "session.h"
 #include "tensor/quant.h"
@@ -24,7 +26,9 @@ struct Options {
   std::optional<int64_t> prefill, decode;
   int64_t depth = 0, train = 0, train_length = 512;
   std::vector<int64_t> groups;
-  bool repack = false, quick = false, config = false;
+  bool repack = false, quick = false, config = false, estimate = false, memory = false;
+  int cores = 0;                   // --estimate's machine
+  double peak = 0, bandwidth = 0;  // in 10^9 a second
 };
 
 struct Row {
@@ -185,6 +189,8 @@ DType bench_dtype(const std::string& name) {
 void print_time(const ModelTime& t, const std::string& name, const Roof& roof, DType dtype,
                 bool json) {
   const bool compute = t.flops_seconds(roof, dtype) > t.bytes_seconds(roof);
+  const double predicted =
+      t.cost.rows > 0 ? static_cast<double>(t.tokens) / predict(t.cost, roof, dtype).seconds() : 0;
   if (json) {
     const OrderedJson row = {{"test", name},
                              {"tokens", t.tokens},
@@ -194,13 +200,14 @@ void print_time(const ModelTime& t, const std::string& name, const Roof& roof, D
                              {"bytes_per_second", t.bytes / t.seconds},
                              {"limit", compute ? "compute" : "memory"},
                              {"share", t.share(roof, dtype)},
+                             {"predicted_tokens_per_second", predicted},
                              {"roof", roof_json(roof)}};
     std::printf("%s\n", row.dump().c_str());
   } else {
-    std::printf("%-24s %10.1f %10s %8.1f %7.1f  %-7s %6.1f%%  %8.1f %7.1f\n", name.c_str(),
+    std::printf("%-24s %10.1f %10s %8.1f %7.1f  %-7s %6.1f%%  %8.1f %7.1f  %9.1f\n", name.c_str(),
                 t.rate(), time_text(t.seconds).c_str(), t.flops / t.seconds / 1e9,
                 t.bytes / t.seconds / 1e9, compute ? "compute" : "memory",
-                100 * t.share(roof, dtype), roof.peak(dtype) / 1e9, roof.read / 1e9);
+                100 * t.share(roof, dtype), roof.peak(dtype) / 1e9, roof.read / 1e9, predicted);
   }
   std::fflush(stdout);
 }
@@ -229,6 +236,56 @@ Subject subject_of(const Options& o) {
   return {o.model, files.config, files.tensors, most->first};
 }
 
+// What a shape's random weights and all that is asked for take must fit: they are written.
+void check_fits(const Subject& subject, const Options& o) {
+  double bytes = subject.files ? 0 : file_bytes(subject.config, subject.dtype);
+  if (o.repack) bytes *= 2;
+  if (o.train > 0) {
+    double total = 0;
+    for (const MemoryPart& p : training_memory(subject.config, subject.dtype, o.train, false)) {
+      total += p.bytes;
+    }
+    bytes = std::max(bytes, total);
+  }
+  const auto all = static_cast<double>(physical_memory_bytes());
+  if (bytes <= all) return;
+  char text[160];
+  std::snprintf(text, sizeof text, ": takes %.1f GB and the machine has %.1f; see --estimate",
+                bytes / 1e9, all / 1e9);
+  throw InputError(subject.name + text);
+}
+
+void estimate(const Subject& subject, const Options& o) {
+  const int cores = ThreadPool(o.common.threads).threads();
+  ThreadPool pool(cores);
+  const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
+  const Roof roof =
+      scaled_roof(measure_roof(pool, ops->isa(), 0.02, 5), o.cores > 0 ? o.cores : cores,
+                  o.peak * 1e9, o.bandwidth * 1e9, subject.dtype);
+  print_estimate(subject.config, subject.dtype,
+                 {.prefill = o.prefill.value_or(0),
+                  .decode = o.decode.value_or(0),
+                  .depth = o.depth,
+                  .train = o.train,
+                  .train_length = o.train_length,
+                  .groups = o.groups},
+                 roof, o.common.json);
+}
+
+void memory(const Subject& subject, const Options& o) {
+  ThreadPool pool(o.common.threads);
+  const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
+  const int64_t context = std::max<int64_t>(2, o.depth + o.decode.value_or(0));
+  print_memory(inference_table(subject.config, subject.files, subject.dtype, *ops, context),
+               o.common.json);
+  for (const bool recompute : {false, true}) {
+    if (o.train == 0) break;
+    print_memory(training_table(subject.config, subject.dtype, *ops, o.train,
+                                std::min(o.train_length, o.train), recompute),
+                 o.common.json);
+  }
+}
+
 void bench_model(Options o) {
   Subject subject = subject_of(o);
   ModelConfig& config = subject.config;
@@ -249,6 +306,9 @@ void bench_model(Options o) {
                      subject.name + " has " + std::to_string(config.max_position_embeddings) +
                      " positions");
   }
+  if (o.estimate) return estimate(subject, o);
+  check_fits(subject, o);
+  if (o.memory) return memory(subject, o);
   ThreadPool pool(o.common.threads);
   const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
   ThreadPool ops_pool(ops->threads());
@@ -261,8 +321,8 @@ void bench_model(Options o) {
   if (!o.common.json) {
     std::printf("%s %s%s, %s on %d threads\n", subject.name.c_str(), lower_dtype(dtype).c_str(),
                 o.repack ? " repacked" : "", ops->isa(), ops->threads());
-    std::printf("%-24s %10s %10s %8s %7s  %-7s %7s  %16s\n", "test", "tokens/s", "a pass",
-                "GFLOP/s", "GB/s", "limit", "share", "limits measured");
+    std::printf("%-24s %10s %10s %8s %7s  %-7s %7s  %16s  %9s\n", "test", "tokens/s", "a pass",
+                "GFLOP/s", "GB/s", "limit", "share", "limits measured", "predicted");
   }
   const auto name_of = [](const char* what, int64_t count) {
     return std::string(what) + " " + std::to_string(count);
@@ -321,6 +381,18 @@ void add_bench(CLI::App& app) {
   c->add_flag("--repack", o->repack,
               "of a model: copy the weights into the order that the kernels read them");
   add_kv_cache_dtype(*c, o->kv_cache_dtype);
+  c->add_flag("--estimate", o->estimate,
+              "of a model: run nothing; predict the times and the memory of the tests asked for");
+  const auto machine_option = [&](const std::string& name, auto& value, const std::string& help) {
+    return c->add_option(name, value, "of the machine that --estimate predicts for: " + help)
+        ->check(CLI::PositiveNumber);
+  };
+  machine_option("--cores", o->cores, "cores like this one's");
+  machine_option("--peak", o->peak, "10^9 operations a second of products in --dtype, all cores");
+  machine_option("--bandwidth", o->bandwidth, "10^9 bytes a second of reading memory");
+  c->add_flag("--memory", o->memory,
+              "of a model: bytes by part, as the shape demands them and as they are held, for a "
+              "context of --depth + --decode tokens and for a step of --train");
   c->add_flag("--config", o->config, "of a model: print its config.json and end");
   c->add_flag("--quick", o->quick, "short measurements: seconds instead of a minute");
   o->common.add_to(*c);
@@ -328,7 +400,9 @@ void add_bench(CLI::App& app) {
       "  r1 bench --op matmul\n"
       "  r1 bench model.gguf --prefill 4096 --decode 64 --depth 4096\n"
       "  r1 bench --shape r1-distill-qwen-1.5b --dtype q4_0\n"
-      "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048");
+      "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048\n"
+      "  r1 bench --shape qwen2.5-0.5b --memory --depth 4096 --train 1024\n"
+      "  r1 bench --shape deepseek-r1 --dtype q4_k --estimate --cores 64 --bandwidth 400");
   c->callback([o] { o->shape.empty() && o->model.empty() ? bench(*o) : bench_model(*o); });
 }
 

@@ -22,14 +22,6 @@ double seconds_of(F&& f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::vector<int32_t> any_tokens(int64_t first, int64_t count, int64_t vocab_size) {
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) {
-    ids.push_back(static_cast<int32_t>((first + i) * 7919 % vocab_size));
-  }
-  return ids;
-}
-
 // One sequence's passes.
 class Runner {
  public:
@@ -81,29 +73,40 @@ class Runner {
   Activations memory_{Activations::Keep::kNothing};
 };
 
-// FLOPs of a token that has no logits.
-double flops_without_head(const ModelConfig& c, double context) {
-  return c.forward_flops(context) - 2 * static_cast<double>(c.vocab_size * c.hidden_size);
-}
-
-double kv_bytes(const ModelConfig& c, double positions) {
-  return positions * static_cast<double>(KvCache::page_bytes(c, c.num_hidden_layers)) / kPageSize;
+ModelTime time_of(const char* test, double seconds, const PassCost& cost) {
+  return {.test = test,
+          .tokens = cost.rows,
+          .seconds = seconds,
+          .flops = cost.flops + cost.attention_flops,
+          .bytes = cost.bytes(),
+          .cost = cost};
 }
 
 }  // namespace
+
+std::vector<int32_t> any_tokens(int64_t first, int64_t count, int64_t vocab_size) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<int32_t>((first + i) * 7919 % vocab_size));
+  }
+  return ids;
+}
+
+SequenceBatch any_sequences(int64_t tokens, int64_t length, int64_t vocab_size) {
+  SequenceBatch batch;
+  for (int64_t at = 0; at < tokens; at += length) {
+    batch.add({{}, {any_tokens(at, std::min(length, tokens - at), vocab_size)}, {}}, 0, 1);
+  }
+  return batch;
+}
 
 ModelTime time_prefill(const Model& model, Ops& ops, int64_t tokens) {
   Runner runner(model, ops, tokens);
   std::vector<double> seconds;
   for (int i = 0; i < 4; ++i) seconds.push_back(seconds_of([&] { runner.run(0, tokens); }));
   seconds.erase(seconds.begin());
-  const ModelConfig& c = model.config();
-  const double rest = static_cast<double>(tokens - 1), middle = static_cast<double>(tokens) / 2;
-  return {.test = "prefill",
-          .tokens = tokens,
-          .seconds = median(seconds),
-          .flops = rest * flops_without_head(c, middle) + c.forward_flops(middle),
-          .bytes = static_cast<double>(model.token_bytes())};
+  return time_of("prefill", median(seconds),
+                 prefill_cost(model.config(), static_cast<double>(model.token_bytes()), tokens));
 }
 
 ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t depth) {
@@ -115,11 +118,8 @@ ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t dept
     seconds.push_back(seconds_of([&] { runner.run(depth + i, 1); }));
   }
   const double context = static_cast<double>(depth) + static_cast<double>(tokens) / 2;
-  return {.test = "decode",
-          .tokens = 1,
-          .seconds = median(seconds),
-          .flops = model.config().forward_flops(context),
-          .bytes = static_cast<double>(model.token_bytes()) + kv_bytes(model.config(), context)};
+  return time_of("decode", median(seconds),
+                 decode_cost(model.config(), static_cast<double>(model.token_bytes()), context));
 }
 
 ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens) {
@@ -142,24 +142,14 @@ ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, in
     const double s = seconds_of([&] { more = engine.step(); });
     if (more) seconds.push_back(s);
   }
-  const double rows = static_cast<double>(n), context = static_cast<double>(prompt + tokens / 2);
-  const double own = kv_bytes(c, static_cast<double>(tokens) / 2);
-  return {.test = "group",
-          .tokens = n,
-          .seconds = median(seconds),
-          .flops = rows * c.forward_flops(context),
-          .bytes = static_cast<double>(model.token_bytes()) +
-                   kv_bytes(c, static_cast<double>(prompt)) + rows * own};
+  return time_of("group", median(seconds),
+                 group_cost(c, static_cast<double>(model.token_bytes()), n,
+                            static_cast<double>(prompt), static_cast<double>(tokens) / 2));
 }
 
 ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length) {
   const ModelConfig& c = model.config();
-  SequenceBatch batch;
-  for (int64_t at = 0; at < tokens; at += length) {
-    const SequenceGroup group = {
-        {}, {any_tokens(at, std::min(length, tokens - at), c.vocab_size)}, {}};
-    batch.add(group, 0, 1);
-  }
+  const SequenceBatch batch = any_sequences(tokens, length, c.vocab_size);
   Trainer trainer(model, ops, {}, false);
   const std::vector<float> dlogprob(batch.targets().size(),
                                     -1.0f / static_cast<float>(batch.targets().size()));
@@ -174,7 +164,8 @@ ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length) 
           .tokens = tokens,
           .seconds = median(seconds),
           .flops = 3 * static_cast<double>(tokens) * c.forward_flops(0),
-          .bytes = 0};
+          .bytes = 0,
+          .cost = training_cost(c, model.dtype(), tokens, length, false)};
 }
 
 }  // namespace r1

@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "bench/estimate.h"
 #include "bench/roof.h"
 #include "model/model.h"
+#include "train/sequence_batch.h"
 
 namespace r1 {
 
@@ -17,6 +20,7 @@ struct ModelTime {
   // What a pass cannot do without: multiply-adds (2 operations each) of the products and of
   // attention, at the peak of the products' type; and weights, keys and values read once.
   double flops = 0, bytes = 0;
+  PassCost cost = {};  // that the seconds can be predicted from
 
   double rate() const { return static_cast<double>(tokens) / seconds; }
   double flops_seconds(const Roof& roof, DType dtype) const { return flops / roof.peak(dtype); }
@@ -26,6 +30,11 @@ struct ModelTime {
     return std::max(flops_seconds(roof, dtype), bytes_seconds(roof)) / seconds;
   }
 };
+
+// Tokens to run over: `count` ids, another run of them for each `first`; and as a trainer takes
+// them, in sequences of `length`.
+std::vector<int32_t> any_tokens(int64_t first, int64_t count, int64_t vocab_size);
+SequenceBatch any_sequences(int64_t tokens, int64_t length, int64_t vocab_size);
 
 // Each is warmed up before it is timed.
 

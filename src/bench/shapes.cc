@@ -39,6 +39,18 @@ constexpr Shape kShapes[] = {
         "head_dim": 64, "intermediate_size": 8192, "vocab_size": 128256,
         "max_position_embeddings": 131072, "rope_theta": 500000.0, "rms_norm_eps": 1e-05,
         "tie_word_embeddings": true})"},
+    {"deepseek-r1", R"({"architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 7168,
+        "num_hidden_layers": 61, "num_attention_heads": 128, "num_key_value_heads": 128,
+        "intermediate_size": 18432, "vocab_size": 129280, "max_position_embeddings": 163840,
+        "rope_theta": 10000.0, "rope_scaling": {"type": "yarn", "factor": 40, "beta_fast": 32,
+        "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0,
+        "original_max_position_embeddings": 4096}, "rms_norm_eps": 1e-06,
+        "tie_word_embeddings": false, "q_lora_rank": 1536, "kv_lora_rank": 512,
+        "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8,
+        "moe_intermediate_size": 2048, "first_k_dense_replace": 3, "moe_layer_freq": 1,
+        "n_group": 8, "topk_group": 4, "topk_method": "noaux_tc", "scoring_func": "sigmoid",
+        "norm_topk_prob": true, "routed_scaling_factor": 2.5})"},
 };
 
 class RandomFiles : public TensorSource {

@@ -39,7 +39,7 @@ Gqa::Saved forward(Pass& p, int64_t layer, const Gqa& w, ConstTensor x, Tensor o
     p.ops.rms_norm(q_of(c, s.qkv_TN), w.q_norm, c.num_attention_heads, p.eps(), q, s.q_rstd);
     p.ops.rms_norm(k_of(c, s.qkv_TN), w.k_norm, c.num_key_value_heads, p.eps(), k, s.k_rstd);
   }
-  p.ops.rope(s.qk_TN, c.head_dim, false, p.batch.positions, p.model.cos_sin());
+  p.ops.rope(s.qk_TN, c.head_dim, false, p.batch.positions, p.cos_sin);
   p.ops.kv_append(k, v_of(c, s.qkv_TN), p.batch.seqs, kv);
   p.ops.kv_copy(p.batch.copies, kv);
   p.ops.attention(q, p.batch.seqs, kv, scale_of(c), s.att_TC, s.lse);
@@ -59,7 +59,7 @@ void backward(Pass& p, int64_t layer, const Gqa& w, ConstTensor x, const Gqa::Sa
   p.ops.kv_copy_backward(p.batch.copies, dkv);
   p.ops.kv_append_backward(dkv, p.batch.seqs, dk, v_of(c, dqkv));
   p.ops.rope_backward(dqkv.slice_cols(0, s.qk_TN.cols), c.head_dim, false, p.batch.positions,
-                      p.model.cos_sin());
+                      p.cos_sin);
   if (c.qk_norm) {
     p.ops.rms_norm_backward(dq, q_of(c, s.qkv_TN), w.q_norm, c.num_attention_heads, s.q_rstd, false,
                             dq, g.of(w.q_norm));

@@ -187,12 +187,12 @@ Mla::Saved forward(Pass& p, int64_t layer, const Mla& w, ConstTensor x, Tensor o
     p.ops.rms_norm(q_a, w.q_norm, 1, kLatentEps, s.q_norm_TQ, s.q_rstd);
     p.product(s.q_norm_TQ, w.q_b, s.q_TN);
   }
-  p.ops.rope(s.q_TN, n.D(), true, p.batch.positions, p.model.cos_sin());
+  p.ops.rope(s.q_TN, n.D(), true, p.batch.positions, p.cos_sin);
 
   p.ops.rms_norm(kv_a.slice_cols(0, n.L), w.kv_norm, 1, kLatentEps, s.latent_TN.slice_cols(0, n.L),
                  s.kv_rstd);
   p.ops.copy_heads(from(kv_a, n.L), 0, from(s.latent_TN, n.L), 0, 1, n.R, false);
-  p.ops.rope(s.latent_TN, n.L + n.R, true, p.batch.positions, p.model.cos_sin());
+  p.ops.rope(s.latent_TN, n.L + n.R, true, p.batch.positions, p.cos_sin);
   p.ops.kv_append(s.latent_TN, {}, p.batch.seqs, kv);
   p.ops.kv_copy(p.batch.copies, kv);
 
@@ -224,13 +224,13 @@ void backward(Pass& p, int64_t layer, const Mla& w, ConstTensor x, const Mla::Sa
 
   p.ops.kv_copy_backward(p.batch.copies, dkv);
   p.ops.kv_append_backward(dkv, p.batch.seqs, dlatent, {});
-  p.ops.rope_backward(dlatent, n.L + n.R, true, p.batch.positions, p.model.cos_sin());
+  p.ops.rope_backward(dlatent, n.L + n.R, true, p.batch.positions, p.cos_sin);
   p.ops.copy_heads(from(dlatent, n.L), 0, from(dkv_a, n.L), 0, 1, n.R, false);
   p.ops.rms_norm_backward(dlatent.slice_cols(0, n.L), from(s.qkv_a_TN, n.q).slice_cols(0, n.L),
                           w.kv_norm, 1, s.kv_rstd, false, dkv_a.slice_cols(0, n.L),
                           g.of(w.kv_norm));
 
-  p.ops.rope_backward(dq, n.D(), true, p.batch.positions, p.model.cos_sin());
+  p.ops.rope_backward(dq, n.D(), true, p.batch.positions, p.cos_sin);
   if (compressed) {
     const Tensor dq_norm = p.temporary(n.q);
     p.product_backward(dq, s.q_norm_TQ, w.q_b, g, dq_norm);

@@ -1,5 +1,7 @@
 #include "model/batch.h"
 
+#include <sys/mman.h>
+
 namespace r1 {
 
 int64_t Batch::add(std::span<const int32_t> ids, int64_t position, const int32_t* pages,
@@ -35,7 +37,14 @@ KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
     : layers_(layers),
       pages_(pages),
       shape_(config.kv_shape()),
-      memory_(static_cast<size_t>(page_bytes(config, layers) * pages)) {}
+      memory_(static_cast<size_t>(page_bytes(config, layers) * pages)) {
+#ifdef MADV_NOHUGEPAGE
+  // A token's keys lie in as many places as there are layers, twice: in huge pages the first one
+  // would make the system clear hundreds of megabytes, and a short context hold them. (A small
+  // cache's memory is not the system's to advise on: refused.)
+  ::madvise(memory_.data(), memory_.bytes(), MADV_NOHUGEPAGE);
+#endif
+}
 
 KvLayer KvCache::layer(int64_t i) const {
   R1_CHECK(i >= 0 && i < layers_);

@@ -45,6 +45,7 @@ class KvCache {
 
   KvLayer layer(int64_t i) const;
   int64_t pages() const { return pages_; }
+  size_t bytes() const { return memory_.bytes(); }
 
   // Bytes of one page over `layers` layers.
   static int64_t page_bytes(const ModelConfig& config, int64_t layers);

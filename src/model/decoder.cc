@@ -8,8 +8,8 @@
 namespace r1 {
 namespace {
 
-// out = block(x)
-Saved block_forward(Pass& p, int64_t layer, Tensor x, Tensor out) {
+// out = block(x). `part` is the pass of each of its parts.
+Saved block_forward(Pass& p, Pass& part, int64_t layer, Tensor x, Tensor out) {
   const Block& b = p.model.blocks()[static_cast<size_t>(layer)];
   const int64_t width = p.config().hidden_size;
   Saved s;
@@ -21,12 +21,14 @@ Saved block_forward(Pass& p, int64_t layer, Tensor x, Tensor out) {
   s.rstd2 = p.keep_floats(p.rows());
 
   p.ops.rms_norm(x, b.attention_norm, 1, p.eps(), s.norm_TC, s.rstd);
-  std::visit([&](const auto& w) { s.attention = forward(p, layer, w, s.norm_TC, s.mid_TC); },
+  part.scratch->reset();
+  std::visit([&](const auto& w) { s.attention = forward(part, layer, w, s.norm_TC, s.mid_TC); },
              b.attention);
   p.ops.add(s.mid_TC, x);
 
   p.ops.rms_norm(s.mid_TC, b.mlp_norm, 1, p.eps(), s.norm2_TC, s.rstd2);
-  std::visit([&](const auto& w) { s.mlp = forward(p, layer, w, s.norm2_TC, out); }, b.mlp);
+  part.scratch->reset();
+  std::visit([&](const auto& w) { s.mlp = forward(part, layer, w, s.norm2_TC, out); }, b.mlp);
   p.ops.add(out, s.mid_TC);
   return s;
 }
@@ -38,22 +40,33 @@ const typename W::Saved& saved_of(const W&, const Variant& saved) {
 }
 
 // dx is the gradient of the block's output, and becomes that of its input.
-void block_backward(Pass& p, int64_t layer, const Saved& s, Tensor dx, Gradients& g) {
+void block_backward(Pass& p, Pass& part, int64_t layer, const Saved& s, Tensor dx, Gradients& g) {
   const Block& b = p.model.blocks()[static_cast<size_t>(layer)];
   const Tensor dnorm = p.temporary(p.config().hidden_size);
 
+  part.scratch->reset();
   std::visit(
-      [&](const auto& w) { backward(p, layer, w, s.norm2_TC, saved_of(w, s.mlp), dx, g, dnorm); },
+      [&](const auto& w) {
+        backward(part, layer, w, s.norm2_TC, saved_of(w, s.mlp), dx, g, dnorm);
+      },
       b.mlp);
   p.ops.rms_norm_backward(dnorm, s.mid_TC, b.mlp_norm, 1, s.rstd2, true, dx, g.of(b.mlp_norm));
 
+  part.scratch->reset();
   std::visit(
       [&](const auto& w) {
-        backward(p, layer, w, s.norm_TC, saved_of(w, s.attention), dx, g, dnorm);
+        backward(part, layer, w, s.norm_TC, saved_of(w, s.attention), dx, g, dnorm);
       },
       b.attention);
   p.ops.rms_norm_backward(dnorm, s.x_TC, b.attention_norm, 1, s.rstd, true, dx,
                           g.of(b.attention_norm));
+}
+
+// The table's rows up to the batch's last position.
+ConstTensor cos_sin_of(const Model& model, const Batch& batch) {
+  int32_t last = -1;
+  for (const int32_t position : batch.positions) last = std::max(last, position);
+  return model.cos_sin(last + 1);
 }
 
 }  // namespace
@@ -84,14 +97,16 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
   memory.kept_.reset();
   memory.blocks_.clear();
   Arena* const kept = memory.keep_ == Keep::kAll ? &memory.kept_ : &memory.scratch_;
-  Pass p{model, batch, kv, ops, kept, &memory.scratch_};
+  Arena* const part_kept = memory.keep_ == Keep::kNothing ? &memory.part_ : kept;
+  Pass p{model, batch, kv, ops, kept, &memory.scratch_, cos_sin_of(model, batch)};
+  Pass part{model, batch, kv, ops, part_kept, &memory.part_, p.cos_sin};
 
   // Without a backward two buffers take turns as input and output.
   Tensor x = Pass::tensor(memory.kept_, rows, c), spare = Pass::tensor(memory.kept_, rows, c);
   model.embed(ops, batch.tokens, x);
   for (int64_t layer = 0; layer < model.config().num_hidden_layers; ++layer) {
     memory.scratch_.reset();
-    memory.blocks_.push_back(block_forward(p, layer, x, spare));
+    memory.blocks_.push_back(block_forward(p, part, layer, x, spare));
     std::swap(x, spare);
     if (memory.keep_ != Keep::kNothing) spare = Pass::tensor(memory.kept_, rows, c);
   }
@@ -106,7 +121,8 @@ void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Act
               ConstTensor dhidden, Gradients& gradients) {
   using Keep = Activations::Keep;
   R1_CHECK(memory.keep_ != Keep::kNothing && model.use() == Model::Use::kTraining);
-  Pass p{model, batch, kv, ops, &memory.scratch_, &memory.scratch_};
+  Pass p{model, batch, kv, ops, &memory.scratch_, &memory.scratch_, cos_sin_of(model, batch)};
+  Pass part{model, batch, kv, ops, &memory.scratch_, &memory.part_, p.cos_sin};
 
   const Tensor dx = Pass::tensor(memory.kept_, batch.rows(), model.config().hidden_size);
   std::memset(dx.data, 0, static_cast<size_t>(dx.rows * dx.cols) * sizeof(float));
@@ -118,9 +134,9 @@ void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Act
     memory.scratch_.reset();
     // The same operations on the same input: the same bits, in the activations and in kv.
     if (memory.keep_ == Keep::kBlockInputs) {
-      s = block_forward(p, layer, s.x_TC, p.temporary(dx.cols));
+      s = block_forward(p, part, layer, s.x_TC, p.temporary(dx.cols));
     }
-    block_backward(p, layer, s, dx, gradients);
+    block_backward(p, part, layer, s, dx, gradients);
   }
   const Tensor table = {const_cast<float*>(model.embedding().data), model.embedding().rows,
                         model.embedding().cols};

@@ -41,7 +41,11 @@ class Activations {
   explicit Activations(Keep keep) : keep_(keep) {}
 
   Keep keep() const { return keep_; }
-  size_t high_water_bytes() const { return kept_.high_water() + scratch_.high_water(); }
+  size_t high_water_bytes() const {
+    return kept_.high_water() + scratch_.high_water() + part_.high_water();
+  }
+  // Taken from the system.
+  size_t bytes() const { return kept_.capacity() + scratch_.capacity() + part_.capacity(); }
 
  private:
   friend void forward(const Model&, const Batch&, KvCache&, Ops&, Activations&, Tensor);
@@ -51,6 +55,7 @@ class Activations {
   Keep keep_;
   Arena kept_;     // until the next pass
   Arena scratch_;  // until the next block
+  Arena part_;     // until the next of a block's two parts, attention and mlp
   std::vector<Saved> blocks_;
   Tensor last_TC_;  // the last block's output
   float* last_rstd_ = nullptr;

@@ -1,7 +1,6 @@
 #include "model/model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/files.h"
@@ -45,7 +44,8 @@ std::vector<Parameter> Model::allocate() {
   if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p); });
   place(&Linear::packed, packed_);
   if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
-  make_rope_table();
+  rope_ = std::make_unique<RopeTable>(config_.rope_scaling, config_.rope_theta, config_.rope_dim(),
+                                      std::min(config_.max_position_embeddings, kMaxTable));
   return table;
 }
 
@@ -117,22 +117,6 @@ void Model::place(PackedWeight Linear::*which, Buffer& memory) {
   for (Linear* l : placed) {
     (l->*which).data = next;
     next += bytes(l->*which);
-  }
-}
-
-void Model::make_rope_table() {
-  const int64_t dim = config_.rope_dim(), half = dim / 2;
-  max_positions_ = std::min(config_.max_position_embeddings, kMaxTable);
-  cos_sin_ = Buffer::of_floats(max_positions_ * dim);
-  const auto frequencies = rope_frequencies(config_.rope_scaling, config_.rope_theta, dim);
-  const double magnitude = config_.rope_scaling.magnitude();
-  for (int64_t p = 0; p < max_positions_; ++p) {
-    float* row = cos_sin_.floats() + p * dim;
-    for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
-      row[i] = static_cast<float>(magnitude * std::cos(angle));
-      row[half + i] = static_cast<float>(magnitude * std::sin(angle));
-    }
   }
 }
 

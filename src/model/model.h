@@ -11,6 +11,7 @@
 
 #include "backend/ops.h"
 #include "io/tensor_source.h"
+#include "model/rope_table.h"
 #include "model/weights.h"
 #include "tensor/buffer.h"
 
@@ -51,10 +52,10 @@ class Model {
   const std::vector<Block>& blocks() const { return weights_->blocks; }
   std::span<const float> final_norm() const { return weights_->final_norm; }
   const Linear& head() const { return weights_->head; }  // [V, C]
-  // A row of rope_dim() a position: cosines, then sines.
-  ConstTensor cos_sin() const { return {cos_sin_.floats(), max_positions(), config_.rope_dim()}; }
+  // A row of rope_dim() for each of the first positions: cosines, then sines.
+  ConstTensor cos_sin(int64_t positions) const { return rope_->rows(positions); }
   // Longest sequence it can run.
-  int64_t max_positions() const { return max_positions_; }
+  int64_t max_positions() const { return rope_->positions(); }
 
   // All trained values in one block, in the order of parameter_specs(). For kTraining alone.
   std::span<float> masters() { return {masters_.floats(), masters_.bytes() / sizeof(float)}; }
@@ -93,14 +94,13 @@ class Model {
   void bind(const std::vector<Parameter>& table);
   void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
   void place(PackedWeight Linear::*which, Buffer& memory);
-  void make_rope_table();
 
   ModelConfig config_;
   DType dtype_ = DType::kF32;
   Use use_ = Use::kInference;
-  int64_t max_positions_ = 0;
   Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
-  Buffer packed_, transposed_, repacked_, cos_sin_;
+  Buffer packed_, transposed_, repacked_;
+  std::unique_ptr<RopeTable> rope_;
   std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
   std::vector<Buffer> scales_;                 // of float8 weights among them
   std::unique_ptr<Weights> weights_;           // stays where it is when the model moves
@@ -119,6 +119,7 @@ class Gradients {
   float* of(const float* master) { return at(master); }
 
   std::span<float> all() { return {memory_.floats(), memory_.bytes() / sizeof(float)}; }
+  size_t bytes() const { return memory_.bytes(); }
   void clear();
 
  private:

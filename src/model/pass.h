@@ -15,6 +15,7 @@ struct Pass {
   // What a block's backward needs, and what is given up when the block is done: the same where
   // nothing is kept, or block inputs alone.
   Arena *kept, *scratch;
+  ConstTensor cos_sin;  // of the batch's positions, and of those before them
 
   const ModelConfig& config() const { return model.config(); }
   int64_t rows() const { return batch.rows(); }

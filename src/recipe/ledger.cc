@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
 #include "base/error.h"
+#include "base/resident.h"
 
 namespace r1 {
 namespace {
@@ -47,8 +47,7 @@ StageCost& Ledger::at(std::string_view stage) {
 
 void Ledger::begin_stage(std::string_view stage) {
   at(stage);
-  // "5" resets VmHWM (proc(5)). Where that is not allowed the peak is the process's so far.
-  std::ofstream("/proc/self/clear_refs") << "5";
+  reset_peak_resident_bytes();
 }
 
 void Ledger::add(std::string_view stage, int64_t tokens_sampled, int64_t tokens_trained,
@@ -103,15 +102,6 @@ Ledger Ledger::from_json(const Json& json, const std::string& where) {
     ledger.stages_.push_back(std::move(cost));
   }
   return ledger;
-}
-
-int64_t peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    int64_t kibibytes = 0;
-    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
-  }
-  return 0;
 }
 
 }  // namespace r1

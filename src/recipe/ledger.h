@@ -43,8 +43,4 @@ class Ledger {
   std::vector<StageCost> stages_;
 };
 
-// The highest resident memory of this process in bytes (VmHWM in /proc/self/status); 0 if the
-// system does not tell.
-int64_t peak_resident_bytes();
-
 }  // namespace r1

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/resident.h"
 
 namespace r1 {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <future>
 
 #include "base/error.h"
 #include "text/byte_level.h"
@@ -34,21 +35,24 @@ Bpe Bpe::parse(const JsonNode& model, bool raw_bytes) {
   bpe.byte_fallback_ = model.boolean("byte_fallback", false);
   bpe.ignore_merges_ = model.boolean("ignore_merges", false);
   bpe.parse_vocab(model.at("vocab"));
+  // Neither needs what the other makes.
+  auto words = std::async([&] { bpe.list_whole_words(); });
   bpe.parse_merges(model.at("merges"));
-  bpe.find_whole_words();
+  words.get();
   return bpe;
 }
 
 void Bpe::parse_vocab(const JsonNode& vocab) {
-  const Json& entries = vocab.object();
-  const size_t max_id = max_id_for(entries.size());
-  vocab_ = StringTable(entries.size());
-  tokens_.reserve(entries.size());
+  const Json& entries = vocab.json().is_array() ? vocab.json() : vocab.object();
+  const size_t count = entries.is_array() ? entries.size() / 2 : entries.size();
+  const size_t max_id = max_id_for(count);
+  vocab_ = StringTable(count);
+  tokens_.reserve(count);
   std::vector<bool> taken;
-  for (const auto& [token, value] : entries.items()) {
+  const auto add = [&](const std::string& token, const Json& value) {
     // Made only for an error: naming 150,000 places takes longer than reading them.
-    auto node = [&, &name = token, &json = value] {
-      return JsonNode(json, vocab.where(), "model.vocab[" + in_quotes(name) + "]");
+    const auto node = [&] {
+      return JsonNode(value, vocab.where(), "model.vocab[" + in_quotes(token) + "]");
     };
     if (!value.is_number_unsigned() || value.get<uint64_t>() > max_id) {
       node().integer(0, static_cast<int64_t>(max_id));  // throws
@@ -64,7 +68,14 @@ void Bpe::parse_vocab(const JsonNode& vocab) {
     }
     taken[id] = true;
     tokens_[id] = token;
-    vocab_.insert(token, static_cast<int>(id));
+    if (!vocab_.insert(token, static_cast<int>(id))) node().fail("the token comes twice");
+  };
+  if (entries.is_array()) {
+    for (size_t i = 0; i < 2 * count; i += 2) {
+      add(entries[i].get_ref<const std::string&>(), entries[i + 1]);
+    }
+  } else {
+    for (const auto& [token, value] : entries.items()) add(token, value);
   }
   for (int b = 0; b < 256; ++b) {
     char name[8];
@@ -72,6 +83,22 @@ void Bpe::parse_vocab(const JsonNode& vocab) {
     fallback_ids_[b] = vocab_.find(name);
     byte_ids_[b] = vocab_.find(byte_level_char(static_cast<unsigned char>(b)));
   }
+}
+
+template <class F>
+void Bpe::insert_merge(F&& node, std::string_view left, std::string_view right, uint32_t rank) {
+  auto id_of = [&](std::string_view token) {
+    const int id = vocab_.find(token);
+    if (id < 0) node().fail("the vocabulary has no token " + in_quotes(token));
+    return id;
+  };
+  const int left_id = id_of(left), right_id = id_of(right);
+  if (right.size() < prefix_.size()) {
+    node().fail("the token " + in_quotes(right) + " is shorter than continuing_subword_prefix");
+  }
+  std::string result(left);
+  result += right.substr(prefix_.size());
+  merges_.insert(left_id, right_id, {rank, id_of(result)});
 }
 
 void Bpe::parse_merges(const JsonNode& merges) {
@@ -102,50 +129,32 @@ void Bpe::parse_merges(const JsonNode& merges) {
   }
 }
 
-void Bpe::insert_merge(const std::function<JsonNode()>& node, std::string_view left,
-                       std::string_view right, uint32_t rank) {
-  auto id_of = [&](std::string_view token) {
-    const int id = vocab_.find(token);
-    if (id < 0) node().fail("the vocabulary has no token " + in_quotes(token));
-    return id;
-  };
-  const int left_id = id_of(left), right_id = id_of(right);
-  if (right.size() < prefix_.size()) {
-    node().fail("the token " + in_quotes(right) + " is shorter than continuing_subword_prefix");
-  }
-  std::string result(left);
-  result += right.substr(prefix_.size());
-  merges_.insert(left_id, right_id, {rank, id_of(result)});
-}
-
-void Bpe::find_whole_words() {
+void Bpe::list_whole_words() {
   const bool decorated = !prefix_.empty() || !suffix_.empty();
   if (decorated && !ignore_merges_) return;
   whole_words_ = StringTable(tokens_.size());
-  Scratch scratch;
+  whole_ = std::vector<std::atomic<bool>>(tokens_.size());
   for (size_t id = 0; id < tokens_.size(); ++id) {
-    std::string word = tokens_[id];
-    if (raw_bytes_) {
-      const auto bytes = from_byte_level(word);
-      if (!bytes) continue;
-      word = *bytes;
-    }
-    if (word.empty()) continue;
-    if (!ignore_merges_) {
-      merge_word(word, scratch);
-      if (scratch.ids.size() != 1 || scratch.ids[0] != static_cast<int>(id)) continue;
-    }
-    whole_words_.insert(word, static_cast<int>(id));
+    whole_[id].store(ignore_merges_, std::memory_order_relaxed);
+    std::optional<std::string> bytes;
+    if (raw_bytes_ && !(bytes = from_byte_level(tokens_[id]))) continue;
+    const std::string& word = bytes ? *bytes : tokens_[id];
+    if (!word.empty()) whole_words_.insert(word, static_cast<int>(id));
   }
 }
 
 void Bpe::encode(std::string_view word, Scratch& scratch, std::vector<int>& ids) const {
   if (word.empty()) return;
-  if (const int id = whole_words_.find(word); id >= 0) {
-    ids.push_back(id);
+  const int whole = whole_words_.find(word);
+  std::atomic<bool>* const known = whole < 0 ? nullptr : &whole_[static_cast<size_t>(whole)];
+  if (known && known->load(std::memory_order_relaxed)) {
+    ids.push_back(whole);
     return;
   }
   merge_word(word, scratch);
+  if (known && scratch.ids.size() == 1 && scratch.ids[0] == whole) {
+    known->store(true, std::memory_order_relaxed);
+  }
   ids.insert(ids.end(), scratch.ids.begin(), scratch.ids.end());
 }
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <array>
-#include <functional>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +17,7 @@
 
 namespace r1 {
 
-// Immutable after parsing; safe to share between threads.
+// Safe to share between threads.
 class Bpe {
  public:
   // Working memory of one thread's encoding.
@@ -27,7 +27,8 @@ class Bpe {
   };
 
   // raw_bytes: words will come as bytes to be read in the byte alphabet (byte_level.h), not as
-  // text. InputError on a vocabulary or merges that contradict themselves.
+  // text. model.vocab may be flat (parse_json_flat). InputError on a vocabulary or merges that
+  // contradict themselves.
   static Bpe parse(const JsonNode& model, bool raw_bytes);
 
   // Appends the ids of one word. InputError where a character has no token and `unk_token` has
@@ -44,9 +45,9 @@ class Bpe {
   void parse_vocab(const JsonNode& vocab);
   void parse_merges(const JsonNode& merges);
   // node() names the merge's place in the file.
-  void insert_merge(const std::function<JsonNode()>& node, std::string_view left,
-                    std::string_view right, uint32_t rank);
-  void find_whole_words();
+  template <class F>
+  void insert_merge(F&& node, std::string_view left, std::string_view right, uint32_t rank);
+  void list_whole_words();
 
   void merge_word(std::string_view word, Scratch& scratch) const;  // into scratch.ids
   void append_symbols(std::string_view word, std::vector<int>& ids) const;
@@ -67,8 +68,10 @@ class Bpe {
   std::array<int, 256> byte_ids_{};      // the byte alphabet's tokens; -1 where there is none
   std::array<int, 256> fallback_ids_{};  // <0x00> to <0xFF>
   // Words that are one token: most words of a text end here. With ignore_merges every token,
-  // otherwise every token that its own merges lead to.
+  // otherwise every token that its own merges lead to, which is found out when it first comes:
+  // whole_[id] is then set.
   StringTable whole_words_;
+  mutable std::vector<std::atomic<bool>> whole_;
 };
 
 }  // namespace r1

@@ -37,6 +37,11 @@ uint64_t hash(std::string_view key) {
 
 StringTable::StringTable(size_t keys) : slots_(slots_for(keys)) {}
 
+bool StringTable::holds(const Slot& slot, uint64_t hash, std::string_view key) const {
+  return slot.tag == static_cast<uint32_t>(hash >> 32) && slot.size == key.size() &&
+         std::memcmp(keys_.data() + slot.begin, key.data(), key.size()) == 0;
+}
+
 bool StringTable::insert(std::string_view key, int value) {
   R1_CHECK(value >= 0 && (++count_) * 2 <= slots_.size());
   R1_CHECK(keys_.size() + key.size() <= UINT32_MAX);
@@ -44,8 +49,7 @@ bool StringTable::insert(std::string_view key, int value) {
   const size_t mask = slots_.size() - 1;
   size_t at = h & mask;
   for (; slots_[at].value >= 0; at = (at + 1) & mask) {
-    const Slot& slot = slots_[at];
-    if (std::string_view(keys_).substr(slot.begin, slot.size) == key) return --count_, false;
+    if (holds(slots_[at], h, key)) return --count_, false;
   }
   slots_[at] = {static_cast<uint32_t>(h >> 32), static_cast<uint32_t>(keys_.size()),
                 static_cast<uint32_t>(key.size()), value};
@@ -55,15 +59,11 @@ bool StringTable::insert(std::string_view key, int value) {
 
 int StringTable::find(std::string_view key) const {
   const uint64_t h = hash(key);
-  const auto tag = static_cast<uint32_t>(h >> 32);
   const size_t mask = slots_.size() - 1;
   for (size_t at = h & mask;; at = (at + 1) & mask) {
     const Slot& slot = slots_[at];
     if (slot.value < 0) return -1;
-    if (slot.tag == tag && slot.size == key.size() &&
-        std::memcmp(keys_.data() + slot.begin, key.data(), key.size()) == 0) {
-      return slot.value;
-    }
+    if (holds(slot, h, key)) return slot.value;
   }
 }
 

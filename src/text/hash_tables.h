@@ -28,6 +28,8 @@ class StringTable {
     int32_t value = -1;  // -1: free
   };
 
+  bool holds(const Slot& slot, uint64_t hash, std::string_view key) const;
+
   std::vector<Slot> slots_;
   std::string keys_;
   size_t count_ = 0;

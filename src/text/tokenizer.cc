@@ -149,7 +149,8 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
     throw InputError(where + ": expected a tokenizer.json of at most " + std::to_string(kMaxFile) +
                      " bytes, came " + std::to_string(json.size()));
   }
-  const Json root = parse_json(json, where);
+  constexpr std::string_view kVocab[] = {"model", "vocab"};
+  const Json root = parse_json_flat(json, where, kVocab);
   auto state = std::make_shared<State>(State::parse(JsonNode(root, where)));
   state->json = json;
   return Tokenizer(std::move(state));

@@ -173,6 +173,10 @@ TEST(Tokenizer, ErrorsSayWhatAndWhere) {
   EXPECT_EQ(error_of(R"({"version": "2.0"})"), "t.json: version: expected \"1.0\", came \"2.0\"");
   const std::string model = R"("model": {"vocab": {"a": 0}, "merges": []})";
   EXPECT_EQ(error_of("{" + model + "}"), "no error");
+  EXPECT_EQ(error_of(R"({"model": {"vocab": ["a", 0], "merges": []}})"),
+            "t.json: model.vocab: expected an object, came array");
+  EXPECT_EQ(error_of(R"({"model": {"vocab": {"a": 0, "b": 1, "a": 2}, "merges": []}})"),
+            "t.json: model.vocab[\"a\"]: the token comes twice");
   EXPECT_EQ(error_of("{" + model + R"(, "decoder": {"type": "CTC"}})"),
             "t.json: decoder: unknown decoder \"CTC\"");
   EXPECT_EQ(error_of("{" + model + R"(, "added_tokens": [{"id": 0, "content": "b"}]})"),

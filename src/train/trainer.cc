@@ -20,6 +20,14 @@ Trainer::Trainer(Model& model, Ops& ops, const OptimizerOptions& options,
       m_(model.masters().size_bytes()),
       v_(model.masters().size_bytes()) {}
 
+TrainerMemory Trainer::memory() const {
+  return {.gradients = gradients_.bytes(),
+          .moments = m_.bytes() + v_.bytes(),
+          .activations = activations_.bytes() + scoring_.bytes(),
+          .keys_values = kv_.bytes(),
+          .hidden = hidden_.bytes() + dhidden_.bytes()};
+}
+
 void Trainer::reserve_pages(int64_t pages) {
   if (kv_.pages() >= pages) return;
   kv_ = KvCache();

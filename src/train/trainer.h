@@ -38,6 +38,11 @@ struct TokenScores {
   std::vector<float> logprob, entropy;
 };
 
+// Bytes that a trainer holds beside the model's.
+struct TrainerMemory {
+  size_t gradients, moments, activations, keys_values, hidden;
+};
+
 class Trainer {
  public:
   // model must be of Use::kTraining and outlive the trainer, as must ops.
@@ -62,6 +67,7 @@ class Trainer {
   std::span<float> moment2() { return {v_.floats(), v_.bytes() / sizeof(float)}; }
   void set_updates(int64_t n) { updates_ = n; }
   size_t activation_bytes() const { return activations_.high_water_bytes(); }
+  TrainerMemory memory() const;
 
  private:
   Tensor hidden_for(const SequenceBatch& batch);
