@@ -25,6 +25,7 @@ struct Options {
   std::string op, model, shape, dtype, kv_cache_dtype = "f32";
   std::optional<int64_t> prefill, decode;
   int64_t depth = 0, train = 0, train_length = 512;
+  GrpoSize grpo{.prompts_per_step = 0};
   std::vector<int64_t> groups;
   bool repack = false, quick = false, config = false, estimate = false, memory = false;
   int cores = 0;                   // --estimate's machine
@@ -296,11 +297,17 @@ void bench_model(Options o) {
   }
   const DType dtype = subject.dtype;
   const bool trainable = dtype == DType::kF32 || dtype == DType::kBF16;
-  if (o.train > 0 && !trainable) throw InputError("--train: models train in f32 or bf16");
-  if (o.groups.empty() && o.train == 0 && !o.prefill && !o.decode) o.prefill = 512, o.decode = 32;
+  const bool trains = o.train > 0 || o.grpo.prompts_per_step > 0;
+  if (trains && !trainable) {
+    throw InputError((o.train > 0 ? "--train" : "--grpo") +
+                     std::string(": models train in f32 or bf16"));
+  }
+  if (o.groups.empty() && !trains && !o.prefill && !o.decode) o.prefill = 512, o.decode = 32;
   for (const auto& [option, tokens] :
        {std::pair("--prefill", o.prefill.value_or(0)), std::pair("--train-length", o.train_length),
-        std::pair("--depth and --decode", o.depth + o.decode.value_or(0) + 1)}) {
+        std::pair("--depth and --decode", o.depth + o.decode.value_or(0) + 1),
+        std::pair("--prompt-length and --max-completion-length",
+                  o.grpo.prompt_length + o.grpo.max_completion_length)}) {
     if (tokens <= config.max_position_embeddings) continue;
     throw InputError(option + (": a sequence of " + std::to_string(tokens)) + " tokens; " +
                      subject.name + " has " + std::to_string(config.max_position_embeddings) +
@@ -312,8 +319,8 @@ void bench_model(Options o) {
   ThreadPool pool(o.common.threads);
   const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa);
   ThreadPool ops_pool(ops->threads());
+  const auto roof_now = [&] { return measure_roof(ops_pool, ops->isa(), 0.02, 5); };
   const auto measure = [&](const std::string& name, const std::function<ModelTime()>& test) {
-    const auto roof_now = [&] { return measure_roof(ops_pool, ops->isa(), 0.02, 5); };
     const Roof before = roof_now();
     const ModelTime time = test();
     print_time(time, name, best_of(before, roof_now()), dtype, o.common.json);
@@ -347,6 +354,19 @@ void bench_model(Options o) {
     const int64_t length = std::min(o.train_length, o.train);
     measure(name_of("train", o.train), [&] { return time_training(model, *ops, o.train, length); });
   }
+  if (o.grpo.prompts_per_step > 0) {
+    ModelConfig endless = config;
+    endless.eos_token_ids.clear();
+    Model model = Model::create(endless, 1, *ops, dtype);
+    const Roof before = roof_now();
+    const GrpoTime time = time_grpo(model, *ops, o.grpo);
+    const Roof roof = best_of(before, roof_now());
+    const std::string name =
+        name_of("grpo", o.grpo.prompts_per_step) + " x " + std::to_string(o.grpo.num_generations);
+    print_time(time.step, name, roof, dtype, o.common.json);
+    print_time(time.sampling, name + " sampling", roof, dtype, o.common.json);
+    print_time(time.training, name + " training", roof, dtype, o.common.json);
+  }
 }
 
 }  // namespace
@@ -378,6 +398,18 @@ void add_bench(CLI::App& app) {
   model_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
   model_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
       ->capture_default_str();
+  model_option("--grpo", o->grpo.prompts_per_step,
+               "prompts of a GRPO step: sampling, rewards, one update", 4096);
+  const auto grpo_option = [&](const std::string& name, int64_t& value, const std::string& help,
+                               int64_t least) {
+    c->add_option(name, value, "of --grpo: " + help)
+        ->check(CLI::Range(least, int64_t{1} << 16))
+        ->capture_default_str();
+  };
+  grpo_option("--num-generations", o->grpo.num_generations, "completions of each prompt", 2);
+  grpo_option("--prompt-length", o->grpo.prompt_length, "tokens of a prompt", 1);
+  grpo_option("--max-completion-length", o->grpo.max_completion_length, "tokens of each completion",
+              1);
   c->add_flag("--repack", o->repack,
               "of a model: copy the weights into the order that the kernels read them");
   add_kv_cache_dtype(*c, o->kv_cache_dtype);
@@ -401,6 +433,7 @@ void add_bench(CLI::App& app) {
       "  r1 bench model.gguf --prefill 4096 --decode 64 --depth 4096\n"
       "  r1 bench --shape r1-distill-qwen-1.5b --dtype q4_0\n"
       "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048\n"
+      "  r1 bench --shape countdown --dtype f32 --grpo 8 --num-generations 32\n"
       "  r1 bench --shape qwen2.5-0.5b --memory --depth 4096 --train 1024\n"
       "  r1 bench --shape deepseek-r1 --dtype q4_k --estimate --cores 64 --bandwidth 400");
   c->callback([o] { o->shape.empty() && o->model.empty() ? bench(*o) : bench_model(*o); });

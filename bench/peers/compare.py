@@ -9,6 +9,10 @@ Training, beside PyTorch and transformers of this Python, eager and compiled:
 
     compare.py training --shape countdown --dtype f32 --length 128
 
+A GRPO step, beside TRL of this Python, eager and compiled:
+
+    compare.py grpo --shape countdown --dtype f32 --prompts 8 --num-generations 32
+
 Nothing is installed. Machines are shared and limits move, so read the ratios: ours over the better
 peer's of the same run. --json prints the table as one JSON object instead.
 """
@@ -70,10 +74,9 @@ def run_llama(o, folder, repack):
     return rates
 
 
-def run_torch(o, compiled):
+def run_torch(o, script, options, compiled):
     config = run([o.r1, "bench", "--shape", o.shape, "--config"])
-    command = [sys.executable, HERE / "torch_training.py", "--tokens", o.tokens, "--length", o.length,
-               "--dtype", o.dtype, "--threads", o.threads]
+    command = [sys.executable, HERE / script, *options, "--dtype", o.dtype, "--threads", o.threads]
     rows = json_lines(run(command + (["--compile"] if compiled else []), input=config))
     return {row["test"]: row["tokens_per_second"] for row in rows}
 
@@ -118,11 +121,18 @@ def main():
     inference.add_argument("--decode", type=int, default=32)
     inference.add_argument("--group", type=counts, default=[], help="completions of one prompt: 8,16,32")
     training = sub.add_parser("training", help="an optimizer step, beside PyTorch")
-    training.add_argument("--shape", default="countdown")
-    training.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     training.add_argument("--tokens", type=int, default=2048)
     training.add_argument("--length", type=int, default=512)
-    for s in (inference, training):
+    grpo = sub.add_parser("grpo", help="a GRPO step, beside TRL")
+    grpo.add_argument("--prompts", type=int, default=8)
+    grpo.add_argument("--num-generations", type=int, default=32)
+    grpo.add_argument("--prompt-length", type=int, default=32)
+    grpo.add_argument("--max-completion-length", type=int, default=128)
+    grpo.add_argument("--trl-batch", type=int, default=16, help="completions of TRL's forward and backward pass")
+    for s in (training, grpo):
+        s.add_argument("--shape", default="countdown")
+        s.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    for s in (inference, training, grpo):
         s.add_argument("--r1", default=R1, help="the program; default: build/release/bin/r1")
         s.add_argument("--threads", type=int, default=os.cpu_count())
         s.add_argument("--rounds", type=int, default=3)
@@ -141,11 +151,20 @@ def main():
                 p.error(f"--peer {peer}: expected NAME=FOLDER or NAME=FOLDER,rtr")
             runners[name] = lambda folder=folder, option=option: run_llama(o, folder, bool(option))
     else:
-        options = ["--shape", o.shape, "--dtype", o.dtype, "--train", o.tokens, "--train-length", o.length]
+        options = ["--shape", o.shape, "--dtype", o.dtype]
+        if o.work == "training":
+            peer, script, theirs = "torch", "torch_training.py", ["--tokens", o.tokens, "--length", o.length]
+            options += ["--train", o.tokens, "--train-length", o.length]
+        else:
+            peer, script = "trl", "trl_grpo.py"
+            sizes = ["--num-generations", o.num_generations, "--prompt-length", o.prompt_length,
+                     "--max-completion-length", o.max_completion_length]
+            theirs = ["--prompts", o.prompts, "--batch", o.trl_batch, *sizes]
+            options += ["--grpo", o.prompts, *sizes]
         runners = {
             "r1": lambda: run_r1(o, options),
-            "torch": lambda: run_torch(o, False),
-            "torch compiled": lambda: run_torch(o, True),
+            peer: lambda: run_torch(o, script, theirs, False),
+            f"{peer} compiled": lambda: run_torch(o, script, theirs, True),
         }
     show(o, compare(o, runners), list(runners))
 

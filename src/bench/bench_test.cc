@@ -12,7 +12,9 @@
 #include "backend/backend.h"
 #include "backend/ref/ref_ops.h"
 #include "base/files.h"
+#include "bench/model_bench.h"
 #include "bench/op_bench.h"
+#include "train/testing.h"
 
 namespace r1 {
 namespace {
@@ -131,6 +133,29 @@ TEST(OpBench, CountsWork) {
     if (!call.exact.empty()) continue;  // sample writes a token a row: nothing
     EXPECT_TRUE(call.written > 0 || entry.op == "log_softmax" || entry.op == "sum_squares");
   }
+}
+
+// All completions have the whole length, and none is left out of the update.
+TEST(ModelBench, AGrpoStepTrainsOnAllThatItSamples) {
+  ThreadPool pool(2);
+  const std::unique_ptr<Ops> ops = make_ops(pool);
+  Model model = tiny_model(*ops, tiny_config());
+  const std::vector<float> before(model.masters().begin(), model.masters().end());
+  const GrpoTime time = time_grpo(model, *ops,
+                                  {.prompts_per_step = 3,
+                                   .num_generations = 2,
+                                   .prompt_length = 5,
+                                   .max_completion_length = 7});
+  EXPECT_EQ(time.last.prompt_tokens, 3 * 5);
+  EXPECT_EQ(time.last.tokens_sampled, 3 * 2 * 7);
+  EXPECT_EQ(time.last.tokens_trained, 3 * 2 * 7);
+  EXPECT_EQ(time.last.mixed_groups, 1);
+  EXPECT_EQ(time.last.logprob_mismatch, 0);
+  for (const ModelTime* part : {&time.step, &time.sampling, &time.training}) {
+    EXPECT_EQ(part->tokens, 3 * 2 * 7);
+  }
+  EXPECT_EQ(time.step.flops, time.sampling.flops + time.training.flops);
+  EXPECT_FALSE(same_bits(before, model.masters()));
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "model/decoder.h"
 #include "model/token_scores.h"
+#include "text/number_tokenizer.h"
 #include "train/trainer.h"
 
 namespace r1 {
@@ -81,6 +83,22 @@ ModelTime time_of(const char* test, double seconds, const PassCost& cost) {
           .bytes = cost.bytes(),
           .cost = cost};
 }
+
+// Rewards whose half is right, whatever the model writes: every group is trained on.
+class EverySecondIsRight : public Task {
+ public:
+  std::string name() const override { return "every-second-is-right"; }
+  std::string description() const override { return name(); }
+  std::vector<Knob> knobs() const override { return {}; }
+  Problem sample(Rng&, Split) const override { return {}; }
+  Verdict verify(const Problem&, std::string_view) const override {
+    right_ = !right_;
+    return {.reward = right_ ? 1.0 : 0.0, .reason = "", .parsed = true};
+  }
+
+ private:
+  mutable bool right_ = false;
+};
 
 }  // namespace
 
@@ -166,6 +184,56 @@ ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length) 
           .flops = 3 * static_cast<double>(tokens) * c.forward_flops(0),
           .bytes = 0,
           .cost = training_cost(c, model.dtype(), tokens, length, false)};
+}
+
+GrpoTime time_grpo(Model& model, Ops& ops, const GrpoSize& size) {
+  const ModelConfig& c = model.config();
+  R1_CHECK(c.eos_token_ids.empty());
+  GrpoConfig config;
+  config.prompts_per_step = size.prompts_per_step;
+  config.num_generations = size.num_generations;
+  config.max_completion_length = size.max_completion_length;
+  EngineOptions options;
+  options.max_context = size.prompt_length + size.max_completion_length;
+  Engine engine(model, ops, options);
+  Trainer trainer(model, ops, config.optimizer, config.gradient_checkpointing);
+  const Tokenizer tokenizer = Tokenizer::parse(number_tokenizer_json(), "number tokenizer");
+  const EverySecondIsRight task;
+  Grpo grpo(trainer, ops, engine, tokenizer, task, config, 1);
+  int64_t prompts = 0;
+  grpo.set_prompts([&](const Problem&) {
+    return TaskPrompt{any_tokens(prompts++ * size.prompt_length, size.prompt_length, c.vocab_size)};
+  });
+
+  GrpoTime out;
+  std::vector<double> all, sampling, training;
+  for (int64_t i = 0; i < 4; ++i) {
+    double sampled = 0;  // seconds until the last batch of the engine is graded
+    const auto start = std::chrono::steady_clock::now();
+    const auto now = [&] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    out.last = grpo.step(i, [&](int64_t) { sampled = now(); });
+    const double seconds = now();
+    if (i == 0) continue;
+    all.push_back(seconds);
+    sampling.push_back(sampled);
+    training.push_back(seconds - sampled);
+  }
+  const int64_t tokens = out.last.tokens_sampled;
+  const double length = static_cast<double>(size.max_completion_length);
+  const double prompt = static_cast<double>(size.prompt_length);
+  const double groups = static_cast<double>(size.prompts_per_step);
+  const double forward = groups * prompt * flops_without_head(c, prompt / 2) +
+                         static_cast<double>(tokens) * c.forward_flops(prompt + length / 2);
+  // Each position's weights, and each group's keys and values so far.
+  const double own = static_cast<double>(size.num_generations) * length / 2;
+  const double bytes =
+      length * (static_cast<double>(model.token_bytes()) + groups * kv_bytes(c, prompt + own));
+  out.step = {"grpo", tokens, median(all), 4 * forward, bytes};
+  out.sampling = {"sampling", tokens, median(sampling), forward, bytes};
+  out.training = {"training", tokens, median(training), 3 * forward, 0};
+  return out;
 }
 
 }  // namespace r1

@@ -1,4 +1,5 @@
-// Whole models timed: reading a prompt, writing after it, a group of completions, training.
+// Whole models timed: reading a prompt, writing after it, a group of completions, training, a step
+// of reinforcement learning.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +10,13 @@
 #include "bench/estimate.h"
 #include "bench/roof.h"
 #include "model/model.h"
+#include "rl/grpo.h"
 #include "train/sequence_batch.h"
 
 namespace r1 {
 
 struct ModelTime {
-  std::string test;    // "prefill", "decode", "group" or "train"
+  std::string test;    // "prefill", "decode", "group", "train", or a part of "grpo"
   int64_t tokens = 0;  // of a pass
   double seconds = 0;  // of a pass: the median
   // What a pass cannot do without: multiply-adds (2 operations each) of the products and of
@@ -51,5 +53,20 @@ ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, in
 // An optimizer step on `tokens` tokens in sequences of `length`: forward, backward, AdamW, packing.
 // FLOPs are 6 a parameter and token, of those parameters that products have.
 ModelTime time_training(Model& model, Ops& ops, int64_t tokens, int64_t length);
+
+struct GrpoSize {
+  int64_t prompts_per_step = 8, num_generations = 8;
+  int64_t prompt_length = 32, max_completion_length = 128;  // tokens
+};
+struct GrpoTime {
+  ModelTime step, sampling, training;  // tokens: of the completions
+  GrpoStep last;
+};
+
+// Steps of Grpo (rl/grpo.h) by its defaults: completions sampled by the engine and graded, one
+// update on all of them. The model's config must have no end of sequence, so that all have the
+// whole length. FLOPs are those of a forward pass in sampling and three in training, the prompt
+// once a group.
+GrpoTime time_grpo(Model& model, Ops& ops, const GrpoSize& size);
 
 }  // namespace r1
