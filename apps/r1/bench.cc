@@ -190,25 +190,29 @@ DType bench_dtype(const std::string& name) {
 void print_time(const ModelTime& t, const std::string& name, const Roof& roof, DType dtype,
                 bool json) {
   const bool compute = t.flops_seconds(roof, dtype) > t.bytes_seconds(roof);
-  const double predicted =
-      t.cost.rows > 0 ? static_cast<double>(t.tokens) / predict(t.cost, roof, dtype).seconds() : 0;
+  std::optional<double> predicted;  // for what is one pass
+  if (t.cost.rows > 0) {
+    predicted = static_cast<double>(t.tokens) / predict(t.cost, roof, dtype).seconds();
+  }
   if (json) {
-    const OrderedJson row = {{"test", name},
-                             {"tokens", t.tokens},
-                             {"seconds", t.seconds},
-                             {"tokens_per_second", t.rate()},
-                             {"flops_per_second", t.flops / t.seconds},
-                             {"bytes_per_second", t.bytes / t.seconds},
-                             {"limit", compute ? "compute" : "memory"},
-                             {"share", t.share(roof, dtype)},
-                             {"predicted_tokens_per_second", predicted},
-                             {"roof", roof_json(roof)}};
+    OrderedJson row = {{"test", name},
+                       {"tokens", t.tokens},
+                       {"seconds", t.seconds},
+                       {"tokens_per_second", t.rate()},
+                       {"flops_per_second", t.flops / t.seconds},
+                       {"bytes_per_second", t.bytes / t.seconds},
+                       {"limit", compute ? "compute" : "memory"},
+                       {"share", t.share(roof, dtype)},
+                       {"roof", roof_json(roof)}};
+    if (predicted) row["predicted_tokens_per_second"] = *predicted;
     std::printf("%s\n", row.dump().c_str());
   } else {
-    std::printf("%-24s %10.1f %10s %8.1f %7.1f  %-7s %6.1f%%  %8.1f %7.1f  %9.1f\n", name.c_str(),
-                t.rate(), time_text(t.seconds).c_str(), t.flops / t.seconds / 1e9,
-                t.bytes / t.seconds / 1e9, compute ? "compute" : "memory",
-                100 * t.share(roof, dtype), roof.peak(dtype) / 1e9, roof.read / 1e9, predicted);
+    std::printf("%-24s %10.1f %10s %8.1f %7.1f  %-7s %6.1f%%  %8.1f %7.1f", name.c_str(), t.rate(),
+                time_text(t.seconds).c_str(), t.flops / t.seconds / 1e9, t.bytes / t.seconds / 1e9,
+                compute ? "compute" : "memory", 100 * t.share(roof, dtype), roof.peak(dtype) / 1e9,
+                roof.read / 1e9);
+    if (predicted) std::printf("  %9.1f", *predicted);
+    std::printf("\n");
   }
   std::fflush(stdout);
 }
