@@ -28,13 +28,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 R1 = HERE.parent.parent / "build/release/bin/r1"
 
 
-def run(command, **kwargs):
-    """The command's standard output. A failure ends the comparison with what it said."""
+def run(command, streams="out", **kwargs):
+    """What the command prints on standard output, or on both streams ("all"). A failure ends the comparison."""
     print("  $", " ".join(map(str, command)), file=sys.stderr)
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **kwargs)
     if done.returncode != 0:
-        sys.exit(f"compare.py: {command[0]} failed:\n{done.stderr[-2000:]}")
-    return done.stdout
+        sys.exit(f"compare.py: {command[0]} failed ({done.returncode}):\n{done.stderr[-2000:]}")
+    return done.stdout if streams == "out" else done.stdout + "\n" + done.stderr
 
 
 def json_lines(text):
@@ -50,7 +50,7 @@ def run_r1(o, options):
 
 
 def markdown_rows(text):
-    """The rows of a table as dictionaries. All of llama-batched-bench's kin print one."""
+    """The rows of a table as dictionaries."""
     rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.startswith("|")]
     return [dict(zip(rows[0], row)) for row in rows[2:]]
 
@@ -67,8 +67,9 @@ def run_llama(o, folder, repack):
             rates[name] = row["avg_ts"]
     if o.group:
         context = 64 + 64 * max(o.group)
+        # ik_llama.cpp prints the table on standard error.
         out = run([folder / "llama-batched-bench", *common, "-c", context, "-npp", 64, "-ntg", 64, "-pps",
-                   "-npl", ",".join(map(str, o.group)), *(["-rtr"] if repack else [])])
+                   "-npl", ",".join(map(str, o.group)), *(["-rtr"] if repack else [])], "all")
         for row in markdown_rows(out):
             rates[f"group of {row['B']}"] = float(row["S_TG t/s"])
     return rates
