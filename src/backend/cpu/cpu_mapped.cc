@@ -122,7 +122,7 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   lay_out(x.rows, x.cols, parts, counted);
   Pieces pieces{reinterpret_cast<std::byte*>(scratch(counted.taken / 4))};
   const Inputs in = lay_out(x.rows, x.cols, parts, pieces);
-  split(x.rows, 1 + (1 << 17) / (1 + x.cols), 1, [&](int64_t begin, int64_t end) {
+  split(x.rows, 1 + (1 << 13) / (1 + x.cols), 1, [&](int64_t begin, int64_t end) {
     if (in.bf16) {
       kernels_.round_rows(x.data, x.stride, x.cols, in.rounded, in.rounded_stride, begin, end);
     }
