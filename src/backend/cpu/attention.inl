@@ -31,13 +31,37 @@ struct Query {
   float* p;  // [kBlockKeys]
 };
 
-// A block's keys and values where they lie, page by page, and the next block's: those are fetched
-// from memory while this one is computed with.
+// A block's keys and values where they lie, page by page.
 struct KeyBlock {
   int64_t first;  // key
   int pages;
   const uint8_t *keys[kBlockPages], *values[kBlockPages];
-  const uint8_t *next_keys[kBlockPages], *next_values[kBlockPages];
+};
+
+// Asks for the next block's cache lines, a few at each step of this block's loops, so that memory
+// is busy all the time and no line is waited for.
+struct Fetch {
+  const uint8_t* parts[2 * kBlockPages];  // pages of keys and of values
+  int64_t bytes[2 * kBlockPages];
+  int count, next;
+  int lines;  // a step
+  const uint8_t *at, *end;
+
+  void step() {
+    for (int i = 0; i < lines; ++i) {
+      __builtin_prefetch(at, 0, 2);
+      at += 64;
+      if (at >= end) turn();
+    }
+  }
+  void turn() {
+    if (next == count) {
+      lines = 0;
+      return;
+    }
+    at = parts[next];
+    end = at + bytes[next++];
+  }
 };
 
 // Elements [begin, begin + count) of a block's keys: those of element begin + d of page p at
@@ -45,8 +69,6 @@ struct KeyBlock {
 struct KeyRows {
   const float* rows[kBlockPages];
   int64_t begin, count;
-  const uint8_t* next[kBlockPages];  // in the next block
-  int64_t next_step;                 // bytes
 };
 
 // Some columns of a block's values, row by row: column c of key j at rows[j / 16][j % 16 * stride +
@@ -54,8 +76,6 @@ struct KeyRows {
 struct ValueColumns {
   const float* rows[kBlockPages];
   int64_t stride, width;
-  const uint8_t* next[kBlockPages];
-  int64_t next_step, next_column;  // bytes
 };
 
 // For what does not lie in the pages as it is needed: first a block's keys, then its values.
@@ -66,11 +86,6 @@ struct Room {
 
 constexpr int64_t element_bytes(KvType type) {
   return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1;
-}
-
-// Asks for an address's cache line, for soon; any address will do.
-inline void prefetch(const uint8_t* p) {
-  __builtin_prefetch(p, 0, 2);
 }
 
 // Elements [begin, begin + count) of a page's keys, which have `dim`: where they lie, or in `room`.
@@ -123,7 +138,7 @@ inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, in
 
 // s += q.k over some elements, for kTile queries and kPages pages at once, in their p from `page`.
 template <int kTile, int kPages>
-inline void score_pages(Query* queries, const KeyRows& k, int page) {
+inline void score_pages(Query* queries, const KeyRows& k, int page, Fetch& fetch) {
   V16 acc[kTile][kPages];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
@@ -133,18 +148,15 @@ inline void score_pages(Query* queries, const KeyRows& k, int page) {
     }
   }
   const float *rows[kPages], *q[kTile];
-  const uint8_t* next[kPages];
 #pragma GCC unroll 4
-  for (int p = 0; p < kPages; ++p) rows[p] = k.rows[page + p], next[p] = k.next[page + p];
+  for (int p = 0; p < kPages; ++p) rows[p] = k.rows[page + p];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) q[t] = queries[t].q + k.begin;
   for (int64_t d = 0; d < k.count; ++d) {
     V16 key[kPages];
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) {
-      key[p] = load(rows[p] + d * kPageSize);
-      prefetch(next[p] + d * k.next_step);
-    }
+    for (int p = 0; p < kPages; ++p) key[p] = load(rows[p] + d * kPageSize);
+    fetch.step();
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
       const V16 x = set1(q[t][d]);
@@ -190,7 +202,7 @@ inline void softmax_block(Query& query, int64_t first_key, int pages, float scal
 // them and `to` of out.
 template <int kTile, int kWide>
 inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int64_t column,
-                       int64_t to) {
+                       int64_t to, Fetch& fetch) {
   V16 acc[kTile][kWide];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
@@ -199,14 +211,10 @@ inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int
   }
   for (int64_t j = 0; j < count; ++j) {
     const float* row = v.rows[j / kPageSize] + j % kPageSize * v.stride + column;
-    const uint8_t* next =
-        v.next[j / kPageSize] + j % kPageSize * v.next_step + column * v.next_column;
     V16 b[kWide];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) {
-      b[w] = load(row + w * kLanes);
-      prefetch(next + w * kLanes * v.next_column);
-    }
+    for (int w = 0; w < kWide; ++w) b[w] = load(row + w * kLanes);
+    fetch.step();
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
       const V16 p = set1(queries[t].p[j]);
@@ -247,24 +255,26 @@ inline int64_t keys_seen(const Query* queries, int64_t first) {
 // kTile queries meet some elements of a block's keys. kSide is how many pages, or column groups
 // below, run side by side.
 template <int kTile, int kSide>
-void meet_keys(const Attention& a, const KeyBlock& b, const KeyRows& k, Query* queries) {
+void meet_keys(const Attention& a, const KeyBlock& b, const KeyRows& k, Fetch& fetch,
+               Query* queries) {
   const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
   int page = 0;
-  for (; page + kSide <= pages; page += kSide) score_pages<kTile, kSide>(queries, k, page);
-  for (; page < pages; ++page) score_pages<kTile, 1>(queries, k, page);
+  for (; page + kSide <= pages; page += kSide) score_pages<kTile, kSide>(queries, k, page, fetch);
+  for (; page < pages; ++page) score_pages<kTile, 1>(queries, k, page, fetch);
   if (k.begin + k.count < a.key_dim) return;
   for (int t = 0; t < kTile; ++t) softmax_block(queries[t], b.first, pages, a.scale, a.value_dim);
 }
 
 template <int kTile, int kSide>
-void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Query* queries) {
+void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Fetch& fetch,
+                 Query* queries) {
   const int64_t count = keys_seen<kTile>(queries, b.first);
   int64_t column = 0;
   for (; column + kSide * kLanes <= v.width; column += kSide * kLanes) {
-    add_values<kTile, kSide>(queries, v, count, column, to + column);
+    add_values<kTile, kSide>(queries, v, count, column, to + column, fetch);
   }
   for (; column + kLanes <= v.width; column += kLanes) {
-    add_values<kTile, 1>(queries, v, count, column, to + column);
+    add_values<kTile, 1>(queries, v, count, column, to + column, fetch);
   }
   if (column < v.width) add_values_tail<kTile>(queries, v, count, column, to + column);
 }
@@ -273,10 +283,8 @@ void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Query* qu
 void read_keys(const Attention& a, const KeyBlock& b, int64_t begin, Room& room, KeyRows& k) {
   k.begin = begin;
   k.count = a.key_dim - begin < kColumns ? a.key_dim - begin : kColumns;
-  k.next_step = kPageSize * element_bytes(a.type);
   for (int p = 0; p < b.pages; ++p) {
     k.rows[p] = key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, room.block[p]);
-    k.next[p] = b.next_keys[p] + begin * k.next_step;
   }
 }
 
@@ -287,10 +295,7 @@ void read_values(const Attention& a, const KeyBlock& b, int64_t column, Room& ro
   v.width = a.value_dim - column;
   if (!in_place && v.width > kColumns) v.width = kColumns;
   v.stride = in_place ? a.value_dim : kColumns;
-  v.next_column = a.v ? element_bytes(a.type) : 0;
-  v.next_step = a.value_dim * v.next_column;
   for (int p = 0; p < b.pages; ++p) {
-    v.next[p] = b.next_values[p] + column * v.next_column;
     float* const to = room.block[p];
     if (a.v) {
       v.rows[p] = value_rows(a.type, b.values[p], a.value_dim, column, v.width, to);
@@ -321,20 +326,36 @@ inline void for_each_tile(Query* queries, int64_t begin, int64_t end, F&& f) {
 }
 
 KeyBlock open_block(const Attention& a, int64_t first, int64_t limit) {
-  const int64_t page = first / kPageSize, pages = div_up(limit, kPageSize);
+  const int64_t page = first / kPageSize, pages = div_up(limit, kPageSize) - page;
   KeyBlock b{};
   b.first = first;
-  b.pages = static_cast<int>(pages - page < kBlockPages ? pages - page : kBlockPages);
+  b.pages = static_cast<int>(pages < kBlockPages ? pages : kBlockPages);
   for (int i = 0; i < b.pages; ++i) {
-    const int64_t now = a.pages[page + i];
-    const int64_t next = page + kBlockPages + i < pages ? a.pages[page + kBlockPages + i] : now;
-    b.keys[i] = a.k + now * a.k_stride;
-    b.next_keys[i] = a.k + next * a.k_stride;
-    if (!a.v) continue;
-    b.values[i] = a.v + now * a.v_stride;
-    b.next_values[i] = a.v + next * a.v_stride;
+    b.keys[i] = a.k + a.pages[page + i] * a.k_stride;
+    b.values[i] = a.v ? a.v + a.pages[page + i] * a.v_stride : nullptr;
   }
   return b;
+}
+
+// The fetch of block b, over the steps that the block before it takes with so many queries.
+Fetch open_fetch(const Attention& a, const KeyBlock& b, int64_t queries) {
+  Fetch f{};
+  const int64_t scales = a.type == KvType::kI8 ? kPageSize * 4 : 0;
+  const int64_t row = kPageSize * element_bytes(a.type);
+  int64_t lines = 0;
+  const auto add = [&](const uint8_t* part, int64_t dim) {
+    f.parts[f.count] = part;
+    f.bytes[f.count] = dim * row + scales;
+    lines += div_up(f.bytes[f.count++], 64);
+  };
+  for (int i = 0; i < b.pages; ++i) add(b.keys[i], a.key_dim);
+  for (int i = 0; i < b.pages && a.v; ++i) add(b.values[i], a.value_dim);
+  if (f.count == 0) return f;
+  const int64_t steps =
+      div_up(queries, 4) * (a.key_dim + kBlockKeys * div_up(a.value_dim, kColumns));
+  f.lines = static_cast<int>(div_up(lines, steps));
+  f.turn();
+  return f;
 }
 
 // out / sum, and the softmax's denominator.
@@ -371,15 +392,19 @@ void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
     // Later rows see more: those that see this block are the last ones.
     const int64_t blind = first - a.position - row_begin;
     const int64_t begin = (blind > 0 ? blind : 0) * a.heads;
+    Fetch fetch = open_fetch(
+        a, first + kBlockKeys < limit ? open_block(a, first + kBlockKeys, limit) : KeyBlock{},
+        total - begin);
     for (int64_t element = 0; element < a.key_dim; element += k.count) {
       read_keys(a, b, element, room, k);
-      for_each_tile(queries, begin, total,
-                    [&]<int kTile, int kSide>(Query* q) { meet_keys<kTile, kSide>(a, b, k, q); });
+      for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
+        meet_keys<kTile, kSide>(a, b, k, fetch, q);
+      });
     }
     for (int64_t column = 0; column < a.value_dim; column += v.width) {
       read_values(a, b, column, room, v);
       for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
-        meet_values<kTile, kSide>(b, v, column, q);
+        meet_values<kTile, kSide>(b, v, column, fetch, q);
       });
     }
   }
