@@ -115,7 +115,7 @@ Shares shares_of(DType dtype) {
   if (dtype_block(dtype) > 1) return {0.62, 0.44, 0.95, 0.50, 0.38, 0.80};
   return {0.80, 0.74, 0.95, 0.50, 0.38, 0.80};
 }
-constexpr int64_t kFewRows = 64;
+constexpr int64_t kFewRows = 96;
 
 }  // namespace
 

@@ -340,9 +340,9 @@ inline void each_byte_tile(const ByteRows& x, int64_t row_begin, int64_t row_end
   }
 }
 
-// Whole kBytePanels panels, but for the last ones. All rows pass over
-// some blocks at a time, which stay in the first-level cache: where they lie if the weight is
-// repacked, or transposed from a file's rows.
+// Whole kBytePanels panels, but for the last ones. All rows pass over some blocks at a time, which
+// stay in the first-level cache: where they lie if the weight is repacked, or transposed from a
+// file's rows.
 template <class Format>
 void block_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                    int64_t panel_end) {
