@@ -79,26 +79,22 @@ void byte_rows(Format format, const float* x, int64_t xs, const ByteRows& out, i
 //
 // A row is blocks of kElements in kBytes: kPieces times 16 bytes from byte kFirst on, and at kHalf
 // a binary16 number (-1: none). For products sixteen rows, a panel, lie side by side: sixteen times
-// the number, and of each piece four columns, each one dword of the sixteen rows. kBytePanels
-// panels stand together: of a block first the numbers of all of them, then the first column of
-// each, and so on, which is the order in which products read.
+// the number, and of each piece four columns, each one dword of the sixteen rows.
 //
 //   kGroup          elements that share a scale
 //   kInner          group (outer, inner) is number outer * kInner + inner of a block
 //   scales(...)     of the block's groups, and the negated minima
-//   bytes(...)      elements 4 j, ..., 4 j + 3 of a group as bytes, from the block's columns
+//   bytes(...)      elements 4 j, ..., 4 j + 3 of a group as bytes
+//
+// of half, the panel's numbers, and column(i), its columns.
 
 constexpr uint32_t kNibbles = 0x0f0f0f0f;
-constexpr int kColumnBytes = 4 * kLanes, kColumnStep = kBytePanels * kColumnBytes;
 
 template <int kGroups, bool kMinima>
 struct BlockScales {
   V16 scale[kGroups], minus[kMinima ? kGroups : 1];
 };
 
-inline I16 column(const uint8_t* columns, int i) {
-  return load_int(columns + i * kColumnStep);
-}
 inline I16 nibbles(I16 x, bool upper) {
   return bit_and(upper ? shift_right(x, 4) : x, kNibbles);
 }
@@ -108,11 +104,13 @@ struct Q8_0Block {
   static constexpr int kGroup = 32, kInner = 1;
   static constexpr bool kMinima = false;
 
-  static void scales(const uint8_t* half, const uint8_t*, BlockScales<1, false>& out) {
-    out.scale[0] = load_f16(half);
+  template <class Column>
+  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
+    out.scale[0] = half;
   }
-  static I16 bytes(const uint8_t* columns, int64_t, int, int j) {
-    const I16 q = column(columns, j);
+  template <class Column>
+  static I16 bytes(const Column& column, int, int, int j) {
+    const I16 q = column(j);
     return kByteBias == 0 ? q : add_bytes(q, set1_int(int32_t(0x01010101u * kByteBias)));
   }
 };
@@ -122,11 +120,13 @@ struct Q4_0Block {
   static constexpr int kGroup = 32, kInner = 1;
   static constexpr bool kMinima = false;
 
-  static void scales(const uint8_t* half, const uint8_t*, BlockScales<1, false>& out) {
-    out.scale[0] = load_f16(half);
+  template <class Column>
+  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
+    out.scale[0] = half;
   }
-  static I16 bytes(const uint8_t* columns, int64_t, int, int j) {
-    return nibbles(column(columns, j % 4), j >= 4);
+  template <class Column>
+  static I16 bytes(const Column& column, int, int, int j) {
+    return nibbles(column(j % 4), j >= 4);
   }
 };
 
@@ -136,9 +136,10 @@ struct Q4_KBlock {
   static constexpr bool kMinima = true;
 
   // The first piece: d, dmin, and 8 scales and 8 minima of 6 bits.
-  static void scales(const uint8_t*, const uint8_t* columns, BlockScales<8, true>& out) {
-    const I16 head = column(columns, 0);
-    const I16 six[3] = {column(columns, 1), column(columns, 2), column(columns, 3)};
+  template <class Column>
+  static void scales(V16, const Column& column, BlockScales<8, true>& out) {
+    const I16 head = column(0);
+    const I16 six[3] = {column(1), column(2), column(3)};
     const V16 d = from_f16(head), minus = sub(set1(0.0f), from_f16(shift_right(head, 16)));
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j) {
@@ -153,8 +154,9 @@ struct Q4_KBlock {
     }
   }
   // 32 bytes hold two groups, one above the other.
-  static I16 bytes(const uint8_t* columns, int64_t outer, int inner, int j) {
-    return nibbles(column(columns + (4 + 8 * outer) * kColumnStep, j), inner == 1);
+  template <class Column>
+  static I16 bytes(const Column& column, int outer, int inner, int j) {
+    return nibbles(column(4 + 8 * outer + j), inner == 1);
   }
 };
 
@@ -163,45 +165,100 @@ struct Q6_KBlock {
   static constexpr int kGroup = 16, kInner = 8;
   static constexpr bool kMinima = false;
 
-  static void scales(const uint8_t* half, const uint8_t* columns, BlockScales<16, false>& out) {
-    const V16 d = load_f16(half);
+  template <class Column>
+  static void scales(V16 d, const Column& column, BlockScales<16, false>& out) {
 #pragma GCC unroll 16
     for (int j = 0; j < 16; ++j) {
-      const I16 four = column(columns, 48 + j / 4);
+      const I16 four = column(48 + j / 4);
       const I16 scale = shift_right_signed(shift_left(four, 24 - 8 * (j % 4)), 24);
       out.scale[j] = mul(d, to_float(scale));
     }
   }
   // Of 128 elements, 16 of the first 32 and those 32, 64 and 96 further share bytes.
-  static I16 bytes(const uint8_t* columns, int64_t outer, int inner, int j) {
+  template <class Column>
+  static I16 bytes(const Column& column, int outer, int inner, int j) {
     const int quarter = inner / 2, half = inner % 2;
-    const I16 low = column(columns + 16 * outer * kColumnStep, 8 * (quarter % 2) + 4 * half + j);
-    const I16 high = column(columns + (32 + 8 * outer) * kColumnStep, 4 * half + j);
+    const I16 low = column(16 * outer + 8 * (quarter % 2) + 4 * half + j);
+    const I16 high = column(32 + 8 * outer + 4 * half + j);
     const I16 two = quarter == 0 ? high : shift_right(high, 2 * quarter);
     return bit_or(nibbles(low, quarter >= 2), shift_left(bit_and(two, 0x03030303), 4));
   }
 };
 
-// Bytes of the blocks of kBytePanels panels.
-template <class Format>
-constexpr int64_t kBlockStep = int64_t{kBytePanels} * kLanes* Format::kBytes;
+// --- where blocks come from ---
+//
+// open(block) reads one block of kPanels panels, of which half(p) and column(p, i) are then asked.
 
-// One block of the panels, from where it lies in the rows of a file, to `out`.
+// From a file: one panel's rows, transposed as they are read. For blocks whose columns registers
+// hold.
+template <class Format, class Rows>
+struct FileBlocks {
+  static constexpr int kPanels = 1;
+  Rows rows;
+  V16 number;
+  I16 columns[4 * Format::kPieces];
+
+  void open(int64_t block) {
+    const int64_t at = block * Format::kBytes;
+    if constexpr (Format::kHalf >= 0) {
+      const auto half = rows.at(at + Format::kHalf, 2);
+      uint8_t halves[2 * kLanes];
+      for (int r = 0; r < kLanes; ++r) memcpy(halves + 2 * r, half(r), 2);
+      number = load_f16(halves);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Format::kPieces; ++i) {
+      I16 four[4];
+      rows.columns(at + Format::kFirst + 16 * i, four);
+      for (int j = 0; j < 4; ++j) columns[4 * i + j] = four[j];
+    }
+  }
+  V16 half(int) const {
+    return number;
+  }
+  I16 column(int, int i) const {
+    return columns[i];
+  }
+};
+
+// Transposed before: kBytePanels panels stand together, of a block first the numbers of all of
+// them, then the first column of each, and so on. That is the order in which products read: one
+// stream, which the memory's own look-ahead follows better without prefetches than with them.
+constexpr int kColumnBytes = 4 * kLanes;
+
+template <class Format>
+struct PanelBlocks {
+  static constexpr int kPanels = kBytePanels;
+  static constexpr int64_t kHalfBytes = Format::kHalf >= 0 ? 2 * kLanes : 0;
+  static constexpr int64_t kBytes = int64_t{kPanels} * kLanes * Format::kBytes;  // of a block
+  const uint8_t* w;
+  const uint8_t* at = nullptr;
+
+  void open(int64_t block) { at = w + block * kBytes; }
+  V16 half(int p) const {
+    if constexpr (kHalfBytes == 0) return set1(0.0f);
+    return load_f16(at + p * kHalfBytes);
+  }
+  I16 column(int p, int i) const {
+    return load_int(at + kPanels * kHalfBytes + (i * kPanels + p) * kColumnBytes);
+  }
+};
+
 template <class Format>
 void transpose_block(const Matmul& m, int64_t panel, int64_t block, uint8_t* out) {
-  uint8_t* first = out + (Format::kHalf >= 0 ? kBytePanels * kLanes * 2 : 0);
-  for (int p = 0; p < kBytePanels; ++p) {
-    uint8_t* to = first + p * kColumnBytes;
-    with_file_rows(m, panel + p, kBytePanels, [&](auto rows) {
+  constexpr int kP = kBytePanels;
+  uint8_t* const columns = out + kP * PanelBlocks<Format>::kHalfBytes;
+  for (int p = 0; p < kP; ++p) {
+    with_file_rows(m, panel + p, kP, [&](auto rows) {
       const int64_t at = block * Format::kBytes;
       if constexpr (Format::kHalf >= 0) {
         const auto half = rows.at(at + Format::kHalf, 2);
         for (int r = 0; r < kLanes; ++r, out += 2) memcpy(out, half(r), 2);
       }
       for (int i = 0; i < Format::kPieces; ++i) {
-        I16 columns[4];
-        rows.columns(at + Format::kFirst + 16 * i, columns);
-        for (int j = 0; j < 4; ++j, to += kColumnStep) store(to, columns[j]);
+        I16 four[4];
+        rows.columns(at + Format::kFirst + 16 * i, four);
+        for (int j = 0; j < 4; ++j) store(columns + ((4 * i + j) * kP + p) * kColumnBytes, four[j]);
       }
     });
   }
@@ -223,33 +280,33 @@ struct ByteTileRows {
         start(x.start + (row * x.k + k * kRows) / x.group) {}
 };
 
-// The exact sums of one group for kRows rows and kBytePanels panels. bytes(p, j): elements
-// 4 j, ..., 4 j + 3 of panel p.
-template <int kRows, int kSteps, class Bytes>
+// The exact sums of one group for kRows rows and kPanels panels. bytes(p, j): elements 4 j, ...,
+// 4 j + 3 of panel p.
+template <int kRows, int kPanels, int kSteps, class Bytes>
 [[gnu::always_inline]] inline void group_sums(const int8_t* q, const int32_t* start,
-                                              const Bytes& bytes, I16 (&sum)[kRows][kBytePanels]) {
+                                              const Bytes& bytes, I16 (&sum)[kRows][kPanels]) {
   // Where there are few sums each would wait for itself: two run side by side.
-  constexpr int kSums = kRows * kBytePanels < 8 ? 2 : 1;
-  I16 second[kRows][kBytePanels];
+  constexpr int kSums = kRows * kPanels < 8 ? 2 : 1;
+  I16 second[kRows][kPanels];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kBytePanels; ++p) {
+    for (int p = 0; p < kPanels; ++p) {
       sum[r][p] = set1_int(start[r]);
       if constexpr (kSums == 2) second[r][p] = set1_int(0);
     }
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kSteps; ++j) {
-    I16 b[kBytePanels];
+    I16 b[kPanels];
 #pragma GCC unroll 2
-    for (int p = 0; p < kBytePanels; ++p) b[p] = bytes(p, j);
+    for (int p = 0; p < kPanels; ++p) b[p] = bytes(p, j);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       int32_t four;
       memcpy(&four, q + (j * kRows + r) * 4, sizeof four);
 #pragma GCC unroll 2
-      for (int p = 0; p < kBytePanels; ++p) {
+      for (int p = 0; p < kPanels; ++p) {
         I16& s = j % kSums == 0 ? sum[r][p] : second[r][p];
         s = dot4(s, b[p], four);
       }
@@ -259,45 +316,39 @@ template <int kRows, int kSteps, class Bytes>
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-      for (int p = 0; p < kBytePanels; ++p) sum[r][p] = add(sum[r][p], second[r][p]);
+      for (int p = 0; p < kPanels; ++p) sum[r][p] = add(sum[r][p], second[r][p]);
     }
   }
 }
 
-// Chains of kRows rows, a tile, and kBytePanels panels go on over `blocks` blocks that begin with
-// element k of K: acc is [kRows][kBytePanels][16]. The blocks are one stream, which the memory's
-// own look-ahead follows better without prefetches than with them. Not inlined: the sums need all
-// vector registers.
-template <class Format, int kRows>
-[[gnu::noinline]] void byte_chains(const ByteRows& rows, int64_t row, int64_t k, const uint8_t* w,
-                                   int64_t blocks, float* acc) {
+// Chains of kRows rows, a tile, and of the blocks' panels go on over `count` blocks from `first`
+// on: acc is [kRows][panels][16]. Not inlined: the sums need all vector registers.
+template <class Format, int kRows, class Blocks>
+[[gnu::noinline]] void byte_chains(const ByteRows& rows, int64_t row, Blocks blocks, int64_t first,
+                                   int64_t count, float* acc) {
+  constexpr int kPanels = Blocks::kPanels;
   constexpr int kGroup = Format::kGroup, kGroups = Format::kElements / kGroup;
-  constexpr int64_t kHalves = Format::kHalf >= 0 ? kLanes * 2 : 0;
-  ByteTileRows<kRows> x(rows, row, k);
-  for (int64_t block = 0; block < blocks; ++block, w += kBlockStep<Format>) {
-    const uint8_t* columns = w + kBytePanels * kHalves;
-    BlockScales<kGroups, Format::kMinima> scales[kBytePanels];
-    for (int p = 0; p < kBytePanels; ++p) {
-      Format::scales(w + p * kHalves, columns + p * kColumnBytes, scales[p]);
-    }
+  ByteTileRows<kRows> x(rows, row, first * Format::kElements);
+  for (int64_t block = first; block < first + count; ++block) {
+    blocks.open(block);
+    const auto columns_of = [&](int p) { return [&, p](int i) { return blocks.column(p, i); }; };
+    BlockScales<kGroups, Format::kMinima> scales[kPanels];
+    for (int p = 0; p < kPanels; ++p) Format::scales(blocks.half(p), columns_of(p), scales[p]);
     for (int outer = 0; outer < kGroups / Format::kInner; ++outer) {
 #pragma GCC unroll 8
       for (int inner = 0; inner < Format::kInner; ++inner) {
-        I16 sum[kRows][kBytePanels];
-        group_sums<kRows, kGroup / 4>(
+        I16 sum[kRows][kPanels];
+        group_sums<kRows, kPanels, kGroup / 4>(
             x.q, x.start,
-            [&](int p, int j) {
-              return Format::bytes(columns + p * kColumnBytes, outer, inner, j);
-            },
-            sum);
+            [&](int p, int j) { return Format::bytes(columns_of(p), outer, inner, j); }, sum);
         // No load of `acc` above this line: it would take a register from the sums.
         asm volatile("" ::: "memory");
         const int g = outer * Format::kInner + inner;
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-          for (int p = 0; p < kBytePanels; ++p) {
-            float* a = acc + (r * kBytePanels + p) * kLanes;
+          for (int p = 0; p < kPanels; ++p) {
+            float* a = acc + (r * kPanels + p) * kLanes;
             const V16 scale = mul(scales[p].scale[g], set1(x.scale[r]));
             V16 total = fma(to_float(sum[r][p]), scale, load(a));
             if constexpr (Format::kMinima) {
@@ -340,49 +391,74 @@ inline void each_byte_tile(const ByteRows& x, int64_t row_begin, int64_t row_end
   }
 }
 
+// One tile of rows, read from a file as it is.
+template <class Format, int kRows>
+void file_product(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    alignas(64) float acc[kRows * kLanes] = {};
+    with_file_rows(m, panel, 1, [&](auto rows) {
+      const FileBlocks<Format, decltype(rows)> blocks{rows, {}, {}};
+      byte_chains<Format, kRows>(m.bytes, row, blocks, 0, m.k / Format::kElements, acc);
+    });
+    for (int r = 0; r < kRows; ++r) finish(m, row + r, panel, load(acc + r * kLanes));
+  }
+}
+
 // Whole kBytePanels panels, but for the last ones. All rows pass over some blocks at a time, which
 // stay in the first-level cache: where they lie if the weight is repacked, or transposed from a
 // file's rows.
 template <class Format>
-void block_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+void panel_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                    int64_t panel_end) {
   constexpr int64_t kTileFloats = kBytePanels * kLanes;  // of a row
-  constexpr int64_t kSome = 512 / Format::kElements;
+  constexpr int64_t kSome = 512 / Format::kElements, kBytes = PanelBlocks<Format>::kBytes;
   alignas(64) float acc[kMatmulRows * kTileFloats];
-  alignas(64) uint8_t some[kSome * kBlockStep<Format>];
-  const int64_t blocks = m.k / Format::kElements;
+  alignas(64) uint8_t some[kSome * kBytes];
+  const int64_t all = m.k / Format::kElements;
   for (int64_t panel = panel_begin; panel < panel_end; panel += kBytePanels) {
     memset(acc, 0, static_cast<size_t>((row_end - row_begin) * kTileFloats) * sizeof(float));
-    for (int64_t block = 0; block < blocks; block += kSome) {
-      const int64_t count = blocks - block < kSome ? blocks - block : kSome;
-      const uint8_t* w = some;
-      if (m.repacked) {
-        w = m.w + panel * kLanes * m.row_bytes + block * kBlockStep<Format>;
-      } else {
+    for (int64_t first = 0; first < all; first += kSome) {
+      const int64_t count = all - first < kSome ? all - first : kSome;
+      PanelBlocks<Format> blocks{m.w + panel * kLanes * m.row_bytes};
+      if (!m.repacked) {
         for (int64_t i = 0; i < count; ++i) {
-          transpose_block<Format>(m, panel, block + i, some + i * kBlockStep<Format>);
+          transpose_block<Format>(m, panel, first + i, some + i * kBytes);
         }
+        blocks.w = some - first * kBytes;
       }
       each_byte_tile(m.bytes, row_begin, row_end, [&]<int kRows>(int64_t row) {
         float* sums = acc + (row - row_begin) * kTileFloats;
-        byte_chains<Format, kRows>(m.bytes, row, block * Format::kElements, w, count, sums);
+        byte_chains<Format, kRows>(m.bytes, row, blocks, first, count, sums);
       });
     }
     for (int64_t row = row_begin; row < row_end; ++row) {
       for (int p = 0; p < kBytePanels && panel + p < panel_end; ++p) {
-        const float* sums = acc + (row - row_begin) * kTileFloats + p * kLanes;
-        finish(m, row, panel + p, load(sums));
+        finish(m, row, panel + p, load(acc + (row - row_begin) * kTileFloats + p * kLanes));
       }
     }
   }
 }
 
 template <class Format>
+void block_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
+                   int64_t panel_end) {
+  if constexpr (Format::kPieces <= 2) {
+    const bool one_tile = byte_tile(m.bytes, row_begin).rows >= row_end - row_begin;
+    if (one_tile && !m.repacked) {
+      return each_byte_tile(m.bytes, row_begin, row_end, [&]<int kRows>(int64_t row) {
+        file_product<Format, kRows>(m, row, panel_begin, panel_end);
+      });
+    }
+  }
+  panel_product<Format>(m, row_begin, row_end, panel_begin, panel_end);
+}
+
+template <class Format>
 void repack_blocks(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_end) {
   for (int64_t panel = panel_begin; panel < panel_end; panel += kBytePanels) {
-    uint8_t* to = out + panel * kLanes * m.row_bytes;
-    for (int64_t block = 0; block < m.k / Format::kElements; ++block, to += kBlockStep<Format>) {
-      transpose_block<Format>(m, panel, block, to);
+    uint8_t* const to = out + panel * kLanes * m.row_bytes;
+    for (int64_t block = 0; block < m.k / Format::kElements; ++block) {
+      transpose_block<Format>(m, panel, block, to + block * PanelBlocks<Format>::kBytes);
     }
   }
 }
