@@ -112,8 +112,8 @@ struct Shares {
   double many, few, read, attention, keys, update;
 };
 Shares shares_of(DType dtype) {
-  if (dtype_block(dtype) > 1) return {0.62, 0.44, 0.95, 0.50, 0.38, 0.80};
-  return {0.80, 0.74, 0.95, 0.50, 0.38, 0.80};
+  if (dtype_block(dtype) > 1) return {0.62, 0.44, 0.95, 0.50, 0.65, 0.80};
+  return {0.80, 0.74, 0.95, 0.50, 0.65, 0.80};
 }
 constexpr int64_t kFewRows = 96;
 

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include <type_traits>
-
 #include "backend/cpu/kernels.h"
 
 namespace {

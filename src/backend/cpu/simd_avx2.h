@@ -214,21 +214,6 @@ inline void store_bytes(int8_t* p, V16 x) {
   };
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(narrow(x.a), narrow(x.b)));
 }
-// The dword at row(r) in lane r.
-template <class Row>
-inline __m256i load_eight_dwords(const Row& row, int first) {
-  const auto dword = [&](int r) {
-    int32_t x;
-    memcpy(&x, row(first + r), sizeof x);
-    return x;
-  };
-  return _mm256_setr_epi32(dword(0), dword(1), dword(2), dword(3), dword(4), dword(5), dword(6),
-                           dword(7));
-}
-template <class Row>
-inline I16 load_dwords(const Row& row) {
-  return {load_eight_dwords(row, 0), load_eight_dwords(row, 8)};
-}
 inline __m256i two_rows(const uint8_t* a, const uint8_t* b) {
   const auto load16 = [](const uint8_t* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

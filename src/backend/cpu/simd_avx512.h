@@ -186,25 +186,6 @@ inline V16 load_f16(const void* p) {
 inline void store_bytes(int8_t* p, V16 x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));
 }
-// The dword at row(r) in lane r.
-inline __m128i four_dwords(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d) {
-  const auto dword = [](const uint8_t* p) {
-    int32_t x;
-    memcpy(&x, p, sizeof x);
-    return x;
-  };
-  return _mm_setr_epi32(dword(a), dword(b), dword(c), dword(d));
-}
-template <class Row>
-inline I16 load_dwords(const Row& row) {
-  const __m128i a = four_dwords(row(0), row(1), row(2), row(3));
-  const __m128i b = four_dwords(row(4), row(5), row(6), row(7));
-  const __m128i c = four_dwords(row(8), row(9), row(10), row(11));
-  const __m128i d = four_dwords(row(12), row(13), row(14), row(15));
-  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(c), d, 1);
-  return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
-}
 inline __m512i four_rows(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d) {
   const auto load16 = [](const uint8_t* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

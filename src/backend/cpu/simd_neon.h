@@ -199,7 +199,9 @@ inline V16 as_floats(I16 x) {
   return r;
 }
 inline I16 as_ints(V16 x) {
-  R1_LANES(vreinterpretq_u32_f32(x.v[i]));
+  I16 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vreinterpretq_u32_f32(x.v[i]);
+  return r;
 }
 // The lower half of each lane as binary16.
 inline V16 from_f16(I16 x) {
@@ -224,13 +226,6 @@ inline void store_bytes(int8_t* p, V16 x) {
   const int16x8_t low = vcombine_s16(narrow(x.v[0]), narrow(x.v[1]));
   const int16x8_t high = vcombine_s16(narrow(x.v[2]), narrow(x.v[3]));
   vst1q_s8(p, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
-}
-// The dword at row(r) in lane r.
-template <class Row>
-inline I16 load_dwords(const Row& row) {
-  uint32_t four[16];
-  for (int i = 0; i < 16; ++i) memcpy(four + i, row(i), sizeof four[i]);
-  return load_int(four);
 }
 // Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
 template <class Row>

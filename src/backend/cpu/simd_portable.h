@@ -219,13 +219,6 @@ inline void store_bytes(int8_t* p, V16 x) {
   for (int i = 0; i < 16; ++i)
     p[i] = static_cast<int8_t>(static_cast<int32_t>(__builtin_rintf(x.v[i])));
 }
-// The dword at row(r) in lane r.
-template <class Row>
-inline I16 load_dwords(const Row& row) {
-  I16 r;
-  for (int i = 0; i < 16; ++i) memcpy(r.v + i, row(i), sizeof r.v[i]);
-  return r;
-}
 // Sixteen bytes from each of sixteen rows, transposed: lane r of out[j] is dword j of row(r).
 template <class Row>
 inline void load_columns(const Row& row, I16 (&out)[4]) {
