@@ -136,6 +136,10 @@ void print_row(const Row& row, const Ops& ops) {
 }
 
 void bench(const Options& o) {
+  if (o.estimate || o.memory || o.config || o.repack || o.prefill || o.decode || o.train > 0 ||
+      o.grpo.prompts_per_step > 0 || !o.groups.empty() || !o.dtype.empty()) {
+    throw InputError("options of a model without one: expected MODEL or --shape");
+  }
   const std::vector<OpEntry> entries = chosen_entries(o.op);
   ThreadPool pool(o.common.threads);
   const std::unique_ptr<Ops> ops = make_ops(pool, o.common.isa), ref = make_ref_ops();
