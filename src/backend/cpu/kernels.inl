@@ -11,6 +11,7 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 }  // namespace
 
 #include "backend/cpu/attention.inl"
+#include "backend/cpu/attention_backward.inl"
 #include "backend/cpu/experts.inl"
 #include "backend/cpu/products.inl"
 #include "backend/cpu/products_bytes.inl"
