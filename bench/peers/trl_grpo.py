@@ -81,7 +81,8 @@ def main():
             folder, use_cpu=True, max_steps=o.steps + warm_up, per_device_train_batch_size=batch,
             gradient_accumulation_steps=completions // batch, num_generations=o.num_generations,
             max_completion_length=o.max_completion_length, beta=0.0, loss_type="dr_grpo", scale_rewards="none",
-            cache_implementation="static", bf16=o.dtype == "bf16", gradient_checkpointing=False, torch_compile=o.compile, optim="adamw_torch_fused",
+            cache_implementation="static", bf16=o.dtype == "bf16", gradient_checkpointing=False,
+            torch_compile=o.compile, optim="adamw_torch_fused",
             learning_rate=1e-5, adam_beta2=0.95, max_grad_norm=1.0, lr_scheduler_type="constant",
             logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True,
             dataloader_pin_memory=False)

@@ -91,10 +91,6 @@ double activation_floats(const ModelConfig& c, bool recompute) {
 
 // --- time ---
 
-double flops_without_head(const ModelConfig& c) {
-  return c.forward_flops(0) - 2 * to_double(c.vocab_size * c.hidden_size);
-}
-
 double attention_flops(const ModelConfig& c, double context) {
   return c.forward_flops(context) - c.forward_flops(0);
 }
@@ -167,10 +163,14 @@ std::vector<MemoryPart> inference_memory(const ModelConfig& c, DType dtype, int6
           {"keys and values", kv_bytes(c, to_double(context))}};
 }
 
+double flops_without_head(const ModelConfig& c, double context) {
+  return c.forward_flops(context) - 2 * to_double(c.vocab_size * c.hidden_size);
+}
+
 PassCost prefill_cost(const ModelConfig& c, double weight_bytes, int64_t tokens) {
   const double rows = to_double(tokens);
   return {.rows = tokens,
-          .flops = (rows - 1) * flops_without_head(c) + c.forward_flops(0),
+          .flops = (rows - 1) * flops_without_head(c, 0) + c.forward_flops(0),
           .attention_flops = rows * attention_flops(c, rows / 2),
           .weight_bytes = weight_bytes * expected_part(c, tokens),
           .attention_tasks = attention_tasks(c, 1, tokens)};

@@ -40,6 +40,9 @@ std::vector<MemoryPart> inference_memory(const ModelConfig& config, DType dtype,
 
 // --- time ---
 
+// FLOPs of a token that has no logits.
+double flops_without_head(const ModelConfig& config, double context);
+
 // What a pass cannot do without. Multiply-adds count as two.
 struct PassCost {
   int64_t rows = 0;

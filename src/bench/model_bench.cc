@@ -224,8 +224,7 @@ GrpoTime time_grpo(Model& model, Ops& ops, const GrpoSize& size) {
   const double length = static_cast<double>(size.max_completion_length);
   const double prompt = static_cast<double>(size.prompt_length);
   const double groups = static_cast<double>(size.prompts_per_step);
-  const double head = 2 * static_cast<double>(c.vocab_size * c.hidden_size);
-  const double forward = groups * prompt * (c.forward_flops(prompt / 2) - head) +
+  const double forward = groups * prompt * flops_without_head(c, prompt / 2) +
                          static_cast<double>(tokens) * c.forward_flops(prompt + length / 2);
   // Each position's weights, and each group's keys and values so far.
   const double own = static_cast<double>(size.num_generations) * length / 2;

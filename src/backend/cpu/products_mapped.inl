@@ -31,7 +31,7 @@ inline void each_piece(Row& row, int64_t begin, int64_t bytes, const Sink& sink)
 //
 // put(k, w)      element k of K (counted from the walk's first), 16 columns
 // put_pairs      elements k and k + 1 as bf16
-// begin, end     a chain's turn at a block of K
+// end            of a chain's turn at a block of K
 
 struct FloatPanel {
   static constexpr int kBlock = 128;  // elements of K
@@ -51,7 +51,6 @@ struct FloatChain {
   FloatChain(const Matmul& m, int64_t row) : x(m.x + row * m.xs), xs(m.xs) {
     for (V16& a : acc) a = set1(0.0f);
   }
-  void begin(int64_t) {}
   void put(int64_t k, V16 w) {
     for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(x[r * xs + k]), w, acc[r]);
   }
@@ -178,7 +177,6 @@ void chain_rows(const Matmul& m, int64_t row, int64_t panel) {
   Chain chain(m, row);
   for (int64_t k = 0; k < m.k; k += Chain::kBlock) {
     const int64_t count = m.k - k < Chain::kBlock ? m.k - k : Chain::kBlock;
-    chain.begin(k);
     walk_panel<Format>(m, panel, k, count, 1, chain);
     chain.end(k);
   }
