@@ -41,9 +41,8 @@ int64_t group_of(DType dtype) {
 
 // A product's input in the forms that its parts read, in one piece of memory.
 struct Inputs {
-  bool bf16 = false;
-  float* rounded = nullptr;
-  int64_t rounded_stride = 0;
+  float* bf16 = nullptr;                           // what group_rows writes; null where not read
+  float* floats = nullptr;                         // likewise
   std::vector<std::pair<Format, ByteRows>> bytes;  // one a block format
 
   const ByteRows* find(Format format) const {
@@ -67,11 +66,18 @@ struct Pieces {
   }
 };
 
+// Whether a float32 product reads its rows in groups.
+bool reads_groups(const MappedWeight& w, int64_t rows) {
+  return w.dtype == DType::kF32 && w.repacked && rows > 1;
+}
+
 // The inputs that the parts need.
 Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, Pieces& pieces) {
   Inputs in;
+  bool bf16 = false, floats = false;
   for (const MappedWeight& w : parts) {
-    in.bf16 = in.bf16 || w.dtype == DType::kBF16;
+    bf16 = bf16 || w.dtype == DType::kBF16;
+    floats = floats || reads_groups(w, rows);
     const int64_t group = group_of(w.dtype);
     if (group == 0 || in.find(format_of(w.dtype))) continue;
     const ByteRows b{.q = pieces.take<int8_t>(rows * k),
@@ -83,10 +89,8 @@ Inputs lay_out(int64_t rows, int64_t k, std::span<const MappedWeight> parts, Pie
                      .group = group};
     in.bytes.emplace_back(format_of(w.dtype), b);
   }
-  if (in.bf16) {
-    in.rounded_stride = (k + 1) / 2 * 2;
-    in.rounded = pieces.take<float>(rows * in.rounded_stride);
-  }
+  if (floats) in.floats = pieces.take<float>(rows * k);
+  if (bf16) in.bf16 = pieces.take<float>(rows * ((k + 1) / 2 * 2));
   return in;
 }
 
@@ -96,10 +100,12 @@ Matmul product_of(ConstTensor x, const Inputs& in, const MappedWeight& w, const 
   R1_CHECK(x.cols == w.k && w.k % dtype_block(w.dtype) == 0);
   R1_CHECK(w.dtype != DType::kF8E4M3 || w.scales);
   const ByteRows* bytes = in.find(format_of(w.dtype));
-  const bool bf16 = w.dtype == DType::kBF16;
+  const bool bf16 = w.dtype == DType::kBF16, grouped = reads_groups(w, x.rows);
   return {.format = format_of(w.dtype, w.repacked),
-          .x = bf16 ? in.rounded : x.data,
-          .xs = bf16 ? in.rounded_stride : x.stride,
+          .x = bf16 ? in.bf16 : grouped ? in.floats : x.data,
+          .xs = x.stride,
+          .grouped = grouped || bf16,
+          .rows = x.rows,
           .bytes = bytes ? *bytes : ByteRows{},
           .w = reinterpret_cast<const uint8_t*>(w.data),
           .row_bytes = w.row_bytes(),
@@ -122,44 +128,25 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
   lay_out(x.rows, x.cols, parts, counted);
   Pieces pieces{reinterpret_cast<std::byte*>(scratch(counted.taken / 4))};
   const Inputs in = lay_out(x.rows, x.cols, parts, pieces);
-  split(x.rows, 1 + (1 << 13) / (1 + x.cols), 1, [&](int64_t begin, int64_t end) {
-    if (in.bf16) {
-      kernels_.round_rows(x.data, x.stride, x.cols, in.rounded, in.rounded_stride, begin, end);
-    }
+  split(x.rows, 1 + (1 << 13) / (1 + x.cols), kernels_.row_group, [&](int64_t begin, int64_t end) {
+    const auto group = [&](bool bf16, float* to) {
+      if (to) kernels_.group_rows(bf16, x.data, x.stride, x.rows, x.cols, to, begin, end);
+    };
+    group(true, in.bf16);
+    group(false, in.floats);
     for (const auto& [format, rows] : in.bytes) {
       kernels_.byte_rows(format, x.data, x.stride, rows, begin, end);
     }
   });
 
-  // A few tasks a thread; a panel is expanded once for kMatmulRows rows.
-  const int64_t row_step = std::clamp<int64_t>(x.rows, 1, kMatmulRows);
-  const int64_t row_blocks = (x.rows + row_step - 1) / row_step;
-  int64_t all_panels = 0;
-  for (const MappedWeight& w : parts) all_panels += PackedWeight::panels(w.n);
-  const int64_t per_task = all_panels * row_blocks / (4 * pool_.threads());
-  const int64_t panel_step = std::clamp<int64_t>(per_task / 2 * 2, 2, 64);  // whole byte_panels
-  struct Part {
-    Matmul product;
-    int64_t panels, blocks;
-  };
-  std::vector<Part> products;
-  int64_t column = 0, blocks = 0;
+  std::vector<ProductPlan> plans;
+  int64_t column = 0;
   for (const MappedWeight& w : parts) {
-    const int64_t panels = PackedWeight::panels(w.n);
-    products.push_back({product_of(x, in, w, bias, add, out, column), panels,
-                        (panels + panel_step - 1) / panel_step});
+    plans.push_back({product_of(x, in, w, bias, add, out, column), &kernels_});
     column += w.n;
-    blocks += products.back().blocks;
   }
   R1_CHECK(out.cols == column);
-  pool_.run(row_blocks * blocks, [&](int64_t i) {
-    const int64_t row = i / blocks * row_step;
-    int64_t block = i % blocks;
-    const Part* part = products.data();
-    for (; block >= part->blocks; ++part) block -= part->blocks;
-    kernels_.matmul(part->product, row, std::min(x.rows, row + row_step), block * panel_step,
-                    std::min(part->panels, (block + 1) * panel_step));
-  });
+  run_products(plans);
 }
 
 int64_t CpuOps::repacked_bytes(const MappedWeight& w) const {

@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -37,77 +38,114 @@ void CpuOps::pack_any(ConstTensor w, bool transpose, PackedWeight packed) {
   });
 }
 
-// A product cut into tasks: blocks of rows that stay in the second-level cache with a task's
-// panels.
-struct CpuOps::ProductPlan {
-  Matmul m;
+// A product's input on its way into groups of rows.
+struct CpuOps::InputPlan {
   const Kernels* kernels;
-  int64_t rows, panels, row_step, panel_step, panel_blocks, tasks;
+  bool bf16;
+  ConstTensor x;
+  float* out;
+  int64_t step, tasks;
 
   void run(int64_t i) const {
-    const int64_t row = i / panel_blocks * row_step, panel = i % panel_blocks * panel_step;
-    kernels->matmul(m, row, std::min(rows, row + row_step), panel,
-                    std::min(panels, panel + panel_step));
+    kernels->group_rows(bf16, x.data, x.stride, x.rows, x.cols, out, i * step,
+                        std::min(x.rows, (i + 1) * step));
   }
 };
 
-// bf16 rows are rounded into `rounded`, which has room for rounded_floats(x, w).
-CpuOps::ProductPlan CpuOps::plan_product(ConstTensor x, const PackedWeight& w, const float* bias,
-                                         bool add, Tensor out, float* rounded) {
-  R1_CHECK(x.cols == w.k && out.cols == w.n && out.rows == x.rows);
-  ProductPlan p{};
-  const bool bf16 = w.dtype == DType::kBF16;
-  p.m = {.format = bf16 ? Format::kPackedBf16 : Format::kPackedF32,
-         .x = x.data,
-         .xs = x.stride,
-         .bytes = {},
-         .w = static_cast<const uint8_t*>(w.data),
-         .row_bytes = 0,
-         .repacked = false,
-         .scales = nullptr,
-         .n = w.n,
-         .k = w.k,
-         .bias = bias,
-         .add = add,
-         .out = out.data,
-         .os = out.stride};
-  p.kernels = &kernels_;
-  if (bf16) {
-    p.m.xs = (w.k + 1) / 2 * 2;
-    p.m.x = rounded;
-    split(x.rows, rows_per_task(w.k), 1, [&](int64_t begin, int64_t end) {
-      kernels_.round_rows(x.data, x.stride, w.k, rounded, p.m.xs, begin, end);
-    });
-  }
-  p.rows = x.rows;
-  p.panels = PackedWeight::panels(w.n);
-  p.row_step = kMatmulRows;
-  const int64_t work = kTaskFloats * 32 / std::max<int64_t>(1, w.k * std::min(p.row_step, x.rows));
-  p.panel_step = std::max<int64_t>(8, work / kLanes / 8 * 8);
-  p.panel_blocks = (p.panels + p.panel_step - 1) / p.panel_step;
-  p.tasks = (x.rows + p.row_step - 1) / p.row_step * p.panel_blocks;
-  return p;
+int64_t CpuOps::ProductPlan::panels() const {
+  return PackedWeight::panels(m.n);
 }
 
-int64_t CpuOps::rounded_floats(ConstTensor x, const PackedWeight& w) {
-  return w.dtype == DType::kBF16 ? x.rows * ((w.k + 1) / 2 * 2) : 0;
+// Where a piece begins: pairs of panels as even as can be, the larger pieces first.
+int64_t CpuOps::ProductPlan::cut(int64_t piece) const {
+  const int64_t pairs = (panels() + 1) / 2;
+  return std::min(panels(), 2 * (pairs / pieces * piece + std::min(piece, pairs % pieces)));
+}
+
+void CpuOps::ProductPlan::run(int64_t i) const {
+  const int64_t row_blocks = tasks / pieces, row = i % row_blocks * kMatmulRows;
+  const int64_t piece = i / row_blocks;
+  kernels->matmul(m, row, std::min(m.rows, row + kMatmulRows), cut(piece), cut(piece + 1));
+}
+
+// Cuts into tasks that follow each other with the same panels, and are as many for each thread: so
+// many multiply-adds each, where a weight counts as eight for being read.
+void CpuOps::run_products(std::vector<ProductPlan>& plans) {
+  constexpr int64_t kTaskWork = 1 << 19, kMostTasks = 32;
+  const auto work = [](const ProductPlan& p) {
+    return p.panels() * kLanes * p.m.k * (p.m.rows + 8);
+  };
+  int64_t total = 1;
+  for (const ProductPlan& p : plans) total += work(p);
+  const int64_t threads = pool_.threads(), rounds = total / kTaskWork / threads + 1;
+  const int64_t wanted = total < kTaskWork ? 1 : std::min(rounds, kMostTasks) * threads;
+  for (ProductPlan& p : plans) {
+    const int64_t row_blocks = std::max<int64_t>(1, (p.m.rows + kMatmulRows - 1) / kMatmulRows);
+    const double share = static_cast<double>(wanted * work(p)) / static_cast<double>(total);
+    p.pieces = std::clamp<int64_t>(std::llround(share / static_cast<double>(row_blocks)), 1,
+                                   (p.panels() + 1) / 2);
+    p.tasks = p.m.rows == 0 ? 0 : row_blocks * p.pieces;
+  }
+  run_all(plans);
+}
+
+// What a product's input takes in groups; 0 where it is read as it lies, which is as fast for few
+// columns and for one row.
+int64_t CpuOps::grouped_floats(const Product& p) {
+  constexpr int64_t kColumns = 512;
+  if (p.w->dtype == DType::kBF16) return p.x.rows * ((p.w->k + 1) / 2 * 2);
+  return p.x.rows > 1 && p.w->n >= kColumns ? p.x.rows * p.w->k : 0;
+}
+
+CpuOps::ProductPlan CpuOps::plan_product(const Product& p, const float* bias, bool add,
+                                         const float* input) {
+  const PackedWeight& w = *p.w;
+  R1_CHECK(p.x.cols == w.k && p.out.cols == w.n && p.out.rows == p.x.rows);
+  const bool bf16 = w.dtype == DType::kBF16;
+  return {.m = {.format = bf16 ? Format::kPackedBf16 : Format::kPackedF32,
+                .x = input,
+                .xs = p.x.stride,
+                .grouped = grouped_floats(p) > 0,
+                .rows = p.x.rows,
+                .bytes = {},
+                .w = static_cast<const uint8_t*>(w.data),
+                .row_bytes = 0,
+                .repacked = false,
+                .scales = nullptr,
+                .n = w.n,
+                .k = w.k,
+                .bias = bias,
+                .add = add,
+                .out = p.out.data,
+                .os = p.out.stride},
+          .kernels = &kernels_};
 }
 
 void CpuOps::matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add, Tensor out) {
-  const ProductPlan p = plan_product(x, w, bias, add, out, scratch(rounded_floats(x, w)));
-  pool_.run(p.tasks, [&](int64_t i) { p.run(i); });
+  const Product p{x, &w, out};
+  multiply({&p, 1}, bias, add);
 }
 
 void CpuOps::matmuls(std::span<const Product> products) {
+  multiply(products, nullptr, false);
+}
+
+void CpuOps::multiply(std::span<const Product> products, const float* bias, bool add) {
   int64_t floats = 0;
-  for (const Product& p : products) floats += rounded_floats(p.x, *p.w);
-  float* rounded = scratch(floats);
+  for (const Product& p : products) floats += grouped_floats(p);
+  float* next = scratch(floats);
+  std::vector<InputPlan> inputs;
   std::vector<ProductPlan> plans;
   for (const Product& p : products) {
-    plans.push_back(plan_product(p.x, *p.w, nullptr, false, p.out, rounded));
-    rounded += rounded_floats(p.x, *p.w);
+    const int64_t count = grouped_floats(p), unit = kernels_.row_group;
+    plans.push_back(plan_product(p, bias, add, count > 0 ? next : p.x.data));
+    if (count == 0) continue;
+    const int64_t step = (rows_per_task(p.w->k) + unit - 1) / unit * unit;
+    inputs.push_back({&kernels_, p.w->dtype == DType::kBF16, p.x, next, step, (p.x.rows + step - 1) / step});
+    next += count;
   }
-  run_all(plans);
+  run_all(inputs);
+  run_products(plans);
 }
 
 // Tasks of all plans in one go.

@@ -1,5 +1,5 @@
 // Ops on the CPU: splits each op into tasks for the thread pool and hands them to the kernels of
-// one instruction set. How an op is split depends on shapes alone and never shows in a result.
+// one instruction set. How an op is split never shows in a result.
 #pragma once
 
 #include <memory>
@@ -87,11 +87,22 @@ class CpuOps : public Ops {
              std::span<float> m, std::span<float> v) override;
 
  private:
-  struct ProductPlan;
+  // A product cut into tasks: its panels into pieces, each with kMatmulRows rows after another.
+  struct ProductPlan {
+    Matmul m;
+    const Kernels* kernels;
+    int64_t pieces = 0, tasks = 0;  // run_products chooses them
+
+    int64_t panels() const;
+    int64_t cut(int64_t piece) const;
+    void run(int64_t i) const;
+  };
+  struct InputPlan;
   struct WeightPlan;
-  ProductPlan plan_product(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
-                           Tensor out, float* rounded);
-  static int64_t rounded_floats(ConstTensor x, const PackedWeight& w);
+  static int64_t grouped_floats(const Product& p);
+  ProductPlan plan_product(const Product& p, const float* bias, bool add, const float* input);
+  void multiply(std::span<const Product> products, const float* bias, bool add);
+  void run_products(std::vector<ProductPlan>& plans);
   WeightPlan plan_weight(const WeightGradient& g);
   template <class Plan>
   void run_all(const std::vector<Plan>& plans);

@@ -26,9 +26,10 @@ struct ByteRows {
 
 struct Matmul {
   Format format;
-  const float*
-      x;  // [T, K], rows `xs` apart; for bf16 what round_rows wrote; null for block formats
+  const float* x;  // [T, K], rows `xs` apart, or what group_rows wrote; null for block formats
   int64_t xs;
+  bool grouped;  // always so for bf16; for kPackedF32 as it may be; else never
+  int64_t rows;  // T
   ByteRows bytes;  // for block formats: what byte_rows wrote
   const uint8_t* w;
   int64_t row_bytes;    // of rows
@@ -171,13 +172,16 @@ struct AdamWArgs {
 
 struct Kernels {
   const char* isa;
+  int row_group;    // rows that group_rows puts side by side
   int byte_panels;  // panels that block formats, repacked, keep together
 
   void (*pack_f32)(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, float* out,
                    int64_t panel_begin, int64_t panel_end);
   void (*pack_bf16)(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k, uint16_t* out,
                     int64_t panel_begin, int64_t panel_end);
-  void (*round_rows)(const float* x, int64_t xs, int64_t k, float* out, int64_t os,
+  // x, [T, K], side by side in groups of row_group rows, in bf16 rounded on the way: T times K
+  // floats, in bf16 T times K rounded up to even. The range is whole groups, but for the last.
+  void (*group_rows)(bool bf16, const float* x, int64_t xs, int64_t rows, int64_t k, float* out,
                      int64_t row_begin, int64_t row_end);
   void (*byte_rows)(Format format, const float* x, int64_t xs, const ByteRows& out,
                     int64_t row_begin, int64_t row_end);

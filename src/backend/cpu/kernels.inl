@@ -1,7 +1,10 @@
 // All kernels of one instruction set. The including file brings a V16, the register tile's shape
-// (kTileRows x kTilePanels panels; of bytes, kByteTileRows x kBytePanels) and R1_BF16_DOT.
+// (kTileRows x kTilePanels panels; of bytes, kByteTileRows x kBytePanels), the rows that lie side by
+// side (kRowGroup) and R1_BF16_DOT.
 
 #include <string.h>
+
+#include <type_traits>
 
 #include "backend/cpu/kernels.h"
 
@@ -23,10 +26,11 @@ namespace {
 constexpr Kernels table(const char* isa) {
   return {
       .isa = isa,
+      .row_group = kRowGroup,
       .byte_panels = kBytePanels,
       .pack_f32 = pack_f32,
       .pack_bf16 = pack_bf16,
-      .round_rows = round_rows,
+      .group_rows = group_rows,
       .byte_rows = byte_rows,
       .matmul = matmul,
       .repack = repack,

@@ -6,7 +6,8 @@
 
 #define R1_BF16_DOT 0
 namespace {
-constexpr int kTileRows = 6, kTilePanels = 1, kByteTileRows = 2, kBytePanels = 1;
+constexpr int kTileRows = 6, kTilePanels = 1, kRowGroup = 6;
+constexpr int kByteTileRows = 2, kBytePanels = 1;
 }
 #include "backend/cpu/kernels.inl"
 

@@ -4,7 +4,8 @@
 
 #define R1_BF16_DOT 0
 namespace {
-constexpr int kTileRows = 12, kTilePanels = 2, kByteTileRows = 8, kBytePanels = 2;
+constexpr int kTileRows = 12, kTilePanels = 2, kRowGroup = 8;
+constexpr int kByteTileRows = 8, kBytePanels = 2;
 }
 #include "backend/cpu/kernels.inl"
 

@@ -4,7 +4,8 @@
 
 #define R1_BF16_DOT 0
 namespace {
-constexpr int kTileRows = 4, kTilePanels = 1, kByteTileRows = 4, kBytePanels = 1;
+constexpr int kTileRows = 4, kTilePanels = 1, kRowGroup = 4;
+constexpr int kByteTileRows = 4, kBytePanels = 1;
 }
 #include "backend/cpu/kernels.inl"
 

@@ -2,7 +2,8 @@
 
 #define R1_BF16_DOT 0
 namespace {
-constexpr int kTileRows = 4, kTilePanels = 1, kByteTileRows = 2, kBytePanels = 1;
+constexpr int kTileRows = 4, kTilePanels = 1, kRowGroup = 4;
+constexpr int kByteTileRows = 2, kBytePanels = 1;
 }
 #include "backend/cpu/kernels.inl"
 

@@ -88,32 +88,167 @@ void pack_bf16(const float* w, int64_t ws, bool transpose, int64_t n, int64_t k,
   }
 }
 
+// --- tiles ---
+//
+// kRows by 16 kPanels sums in registers. Rows are cut into tiles of kRows, then of the largest
+// whole number of kGroup, then of what is left over.
+
+// For rows as they lie.
+struct PlainTile {
+  static constexpr int kRows = kTileRows, kPanels = kTilePanels;
+  static constexpr int kGroup = kTileRows % 4 == 0 ? 4 : kTileRows;
+};
+
+// For rows in groups: as many sums in as few panels as can be, so that weights are few streams and
+// each is read once for many rows.
+struct GroupTile {
+  static constexpr int kRows = kTileRows * kTilePanels, kPanels = 1, kGroup = kRowGroup;
+};
+
+// Calls f<rows>() for 1 to 8 rows.
+template <class F>
+inline void with_rows(int64_t rows, const F& f) {
+  switch (rows) {
+    case 1:
+      return f.template operator()<1>();
+    case 2:
+      return f.template operator()<2>();
+    case 3:
+      return f.template operator()<3>();
+    case 4:
+      return f.template operator()<4>();
+    case 5:
+      return f.template operator()<5>();
+    case 6:
+      return f.template operator()<6>();
+    case 7:
+      return f.template operator()<7>();
+    default:
+      return f.template operator()<8>();
+  }
+}
+
+// Calls f<kRows>(row) for the tiles of [row_begin, row_end).
+template <class Tile, class F>
+inline void each_tile(int64_t row_begin, int64_t row_end, const F& f) {
+  static_assert(Tile::kGroup <= 8);
+  int64_t row = row_begin;
+  const auto wholes = [&]<int kRows>() {
+    for (; row + kRows <= row_end; row += kRows) f.template operator()<kRows>(row);
+  };
+  wholes.template operator()<Tile::kRows>();
+  if constexpr (Tile::kRows > 2 * Tile::kGroup) wholes.template operator()<2 * Tile::kGroup>();
+  if constexpr (Tile::kRows > Tile::kGroup) wholes.template operator()<Tile::kGroup>();
+  if (row == row_end) return;
+  with_rows(row_end - row, [&]<int kRows>() {
+    if constexpr (kRows < Tile::kGroup) f.template operator()<kRows>(row);
+  });
+}
+
+// --- the input rows ---
+//
+// Rows lie as they are, or in groups of kRowGroup, the last of what is left over: in a group of R
+// rows one dword of each (an element; of bf16, where there is a dot product, a pair of them) is
+// followed by the next, so that a tile reads one stream or a few, whatever K is.
+
+constexpr int64_t group_dwords(bool bf16, int64_t k) {
+  return !bf16 ? k : R1_BF16_DOT ? div_up(k, 2) : div_up(k, 2) * 2;
+}
+
+// Sixteen elements rounded to bf16.
+inline void store_rounded(uint8_t* to, V16 x) {
+  const V16 rounded = round_bf16(x);
 #if R1_BF16_DOT
-// Rows as bf16: two of them are what vdpbf16ps broadcasts. An odd K gets a zero.
-void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, int64_t row_begin,
-                int64_t row_end) {
-  for (int64_t t = row_begin; t < row_end; ++t) {
-    auto* to = reinterpret_cast<uint16_t*>(out + t * os);
-    for (int64_t i = 0; i < k; i += kLanes) {
-      const int64_t width = lanes_left(k - i);
-      const I16 halves = shift_right(as_ints(round_bf16(load_n(x + t * xs + i, width))), 16);
-      _mm512_mask_cvtepi32_storeu_epi16(to + i, lane_mask(width + width % 2), halves.v);
-    }
-  }
-}
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_cvtepi32_epi16(shift_right(as_ints(rounded), 16).v));
 #else
-// Rows rounded to bf16, kept as floats; an odd K gets a zero.
-void round_rows(const float* x, int64_t xs, int64_t k, float* out, int64_t os, int64_t row_begin,
-                int64_t row_end) {
-  for (int64_t t = row_begin; t < row_end; ++t) {
-    for (int64_t i = 0; i < k; i += kLanes) {
-      const int64_t width = lanes_left(k - i);
-      store_n(out + t * os + i, round_bf16(load_n(x + t * xs + i, width)), width);
+  store(reinterpret_cast<float*>(to), rounded);
+#endif
+}
+
+// A group: dword i of row r from row(r) + 4 i to out[i * kRows + r].
+template <int kRows, class Row>
+inline void interleave(const Row& row, int64_t dwords, float* out) {
+  if (kRows == 1) {
+    memcpy(out, row(0), static_cast<size_t>(dwords) * sizeof(float));
+    return;
+  }
+  int64_t i = 0;
+  for (; i + 4 <= dwords; i += 4) {
+    I16 columns[4];
+    load_columns([&](int r) { return row(r < kRows ? r : kRows - 1) + 4 * i; }, columns);
+    for (int j = 0; j < 4; ++j) {
+      float lanes[kLanes];
+      store(lanes, as_floats(columns[j]));
+      memcpy(out + (i + j) * kRows, lanes, kRows * sizeof(float));
     }
-    if (k % 2) out[t * os + k] = 0.0f;
+  }
+  for (; i < dwords; ++i) {
+    for (int r = 0; r < kRows; ++r) memcpy(out + i * kRows + r, row(r) + 4 * i, sizeof(float));
   }
 }
-#endif
+
+void group_rows(bool bf16, const float* x, int64_t xs, int64_t rows, int64_t k, float* out,
+                int64_t row_begin, int64_t row_end) {
+  constexpr int64_t kSome = 256, kElement = R1_BF16_DOT ? 2 : 4, kBytes = kSome * kElement;
+  alignas(64) uint8_t rounded[kRowGroup * kBytes];
+  for (int64_t first = row_begin; first < row_end; first += kRowGroup) {
+    const int64_t count = rows - first < kRowGroup ? rows - first : kRowGroup;
+    const float* from = x + first * xs;
+    float* to = out + first * group_dwords(bf16, k);
+    const auto put = [&](const uint8_t* row0, int64_t stride, int64_t dwords) {
+      with_rows(count, [&]<int kRows>() {
+        if constexpr (kRows <= kRowGroup) {
+          interleave<kRows>([&](int r) { return row0 + r * stride; }, dwords, to);
+        }
+      });
+      to += count * dwords;
+    };
+    if (!bf16) {
+      put(reinterpret_cast<const uint8_t*>(from), xs * 4, k);
+      continue;
+    }
+    for (int64_t i = 0; i < k; i += kSome) {
+      const int64_t some = k - i < kSome ? k - i : kSome;
+      for (int64_t r = 0; r < count; ++r) {
+        for (int64_t c = 0; c < some; c += kLanes) {
+          store_rounded(rounded + r * kBytes + c * kElement,
+                        load_n(from + r * xs + i + c, lanes_left(some - c)));
+        }
+      }
+      put(rounded, kBytes, group_dwords(true, some));
+    }
+  }
+}
+
+// The rows of a tile from element k on: at(r, i) is dword i of row r.
+
+template <int kRows>
+struct PlainRows {
+  const float* x;
+  int64_t stride;
+
+  PlainRows(const Matmul& m, int64_t row, int64_t k) : x(m.x + row * m.xs + k), stride(m.xs) {}
+  const float* at(int r, int64_t i) const { return x + r * stride + i; }
+};
+
+template <bool kBf16, int kRows>
+struct GroupedRows {
+  static_assert(kRows < kRowGroup || kRows % kRowGroup == 0);
+  const float* x;
+  int64_t step;   // from a dword to the next: the group's rows
+  int64_t group;  // from a group to the next
+
+  GroupedRows(const Matmul& m, int64_t row, int64_t k) {
+    const int64_t first = row / kRowGroup * kRowGroup, dwords = group_dwords(kBf16, m.k);
+    step = m.rows - first < kRowGroup ? m.rows - first : kRowGroup;
+    group = kRowGroup * dwords;
+    x = m.x + first * dwords + group_dwords(kBf16, k) * step + (row - first);
+  }
+  const float* at(int r, int64_t i) const {
+    return x + r / kRowGroup * group + i * (kRows < kRowGroup ? step : kRowGroup) + r % kRowGroup;
+  }
+};
 
 // A block of K of some panels in the layout that a tile reads, and where the tile's sums come from
 // and go to. Packed weights are one such block; mapped ones (products_mapped.inl) come in several,
@@ -129,22 +264,32 @@ struct Block {
 // The layouts: what a tile's sums are made of. multiply() continues the chains `acc` of kRows rows
 // and kPanels panels over one block.
 
+// Bytes of a panel that a tile of many rows asks for ahead: with that much arithmetic between two
+// loads the processor's own look-ahead is too short.
+constexpr int64_t kAhead = 4096;
+
+template <bool kGrouped>
 struct FloatLayout {
+  using Tile = std::conditional_t<kGrouped, GroupTile, PlainTile>;
+  template <int kRows>
+  using Rows = std::conditional_t<kGrouped, GroupedRows<false, kRows>, PlainRows<kRows>>;
   static constexpr int64_t kBlock = 512;  // elements of K: all rows pass over them in turn
 
   template <int kRows, int kPanels>
   static void multiply(const Matmul& m, const Block& block, int64_t row,
                        V16 (&acc)[kRows][kPanels]) {
-    const float* x = m.x + row * m.xs + block.k;
+    const Rows<kRows> x(m, row, block.k);
     for (int64_t i = 0; i < block.count; ++i) {
       V16 b[kPanels];
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
-        b[p] = load(reinterpret_cast<const float*>(block.w + p * block.panel_bytes) + i * kLanes);
+        const char* w = block.w + p * block.panel_bytes + i * 4 * kLanes;
+        if constexpr (kRows >= Tile::kGroup) __builtin_prefetch(w + kAhead, 0, 3);
+        b[p] = load(reinterpret_cast<const float*>(w));
       }
-#pragma GCC unroll 16
+#pragma GCC unroll 24
       for (int r = 0; r < kRows; ++r) {
-        const V16 a = set1(x[r * m.xs + i]);
+        const V16 a = set1(*x.at(r, i));
 #pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) acc[r][p] = fma(a, b[p], acc[r][p]);
       }
@@ -153,50 +298,51 @@ struct FloatLayout {
 };
 
 struct Bf16Layout {
+  using Tile = GroupTile;
   static constexpr int64_t kBlock = 1024;
 
   template <int kRows, int kPanels>
   static void multiply(const Matmul& m, const Block& block, int64_t row,
                        V16 (&acc)[kRows][kPanels]) {
     const int64_t pairs = div_up(block.count, 2);
-#if R1_BF16_DOT
-    const float* x = m.x + row * m.xs + block.k / 2;
+    const GroupedRows<true, kRows> x(m, row, block.k);
     for (int64_t i = 0; i < pairs; ++i) {
-      __m512bh b[kPanels];
+      const uint16_t* w[kPanels];
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
-        b[p] = (__m512bh)_mm512_loadu_si512(block.w + p * block.panel_bytes + i * 4 * kLanes);
+        const char* at = block.w + p * block.panel_bytes + i * 4 * kLanes;
+        if constexpr (kRows >= Tile::kGroup) __builtin_prefetch(at + kAhead, 0, 3);
+        w[p] = reinterpret_cast<const uint16_t*>(at);
       }
-#pragma GCC unroll 16
+#if R1_BF16_DOT
+      __m512bh b[kPanels];
+#pragma GCC unroll 8
+      for (int p = 0; p < kPanels; ++p) b[p] = (__m512bh)_mm512_loadu_si512(w[p]);
+#pragma GCC unroll 24
       for (int r = 0; r < kRows; ++r) {
         int32_t pair;
-        memcpy(&pair, x + r * m.xs + i, sizeof pair);
+        memcpy(&pair, x.at(r, i), sizeof pair);
         const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) acc[r][p].v = _mm512_dpbf16_ps(acc[r][p].v, a, b[p]);
       }
-    }
 #else
-    const float* x = m.x + row * m.xs + block.k;
-    for (int64_t i = 0; i < pairs; ++i) {
-      V16 b[kPanels];
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
+        V16 b[kPanels];
 #pragma GCC unroll 8
         for (int p = 0; p < kPanels; ++p) {
-          const auto* pair =
-              reinterpret_cast<const uint16_t*>(block.w + p * block.panel_bytes + i * 4 * kLanes);
-          b[p] = half == 0 ? load_bf16_first(pair) : load_bf16_second(pair);
+          b[p] = half == 0 ? load_bf16_first(w[p]) : load_bf16_second(w[p]);
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 24
         for (int r = 0; r < kRows; ++r) {
-          const V16 a = set1(x[r * m.xs + 2 * i + half]);
+          const V16 a = set1(*x.at(r, 2 * i + half));
 #pragma GCC unroll 8
           for (int p = 0; p < kPanels; ++p) acc[r][p] = fma(a, b[p], acc[r][p]);
         }
       }
-    }
 #endif
+    }
   }
 };
 
@@ -220,7 +366,7 @@ template <class Layout, int kRows, int kPanels>
 void product_tile(const Matmul& m, const Block& block, int64_t row, int64_t panel) {
   constexpr int kPartialStride = kTilePanels * kLanes;
   V16 acc[kRows][kPanels];
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
@@ -228,7 +374,7 @@ void product_tile(const Matmul& m, const Block& block, int64_t row, int64_t pane
     }
   }
   Layout::template multiply<kRows, kPanels>(m, block, row, acc);
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
@@ -241,21 +387,28 @@ void product_tile(const Matmul& m, const Block& block, int64_t row, int64_t pane
   }
 }
 
-// All rows of [row_begin, row_end) over one block.
+// All rows of [row_begin, row_end) over one block of kPanels panels. Tiles of few rows take all of
+// them side by side, for more chains than a multiply-add has stages.
 template <class Layout, int kPanels>
-void pass_rows(const Matmul& m, Block block, int64_t row_begin, int64_t row_end, int64_t panel) {
-  int64_t row = row_begin;
-  const auto tiles = [&]<int kRows>() {
-    for (; row + kRows <= row_end; row += kRows) {
-      product_tile<Layout, kRows, kPanels>(m, block, row, panel);
-      block.partial += kRows * kTilePanels * kLanes;
-    }
+void pass_rows(const Matmul& m, const Block& block, int64_t row_begin, int64_t row_end,
+               int64_t panel) {
+  using Tile = typename Layout::Tile;
+  const auto tile = [&]<int kRows, int kTile>(int64_t row, int p) {
+    Block part = block;
+    part.w += p * block.panel_bytes;
+    part.partial += (row - row_begin) * kTilePanels * kLanes + p * kLanes;
+    product_tile<Layout, kRows, kTile>(m, part, row, panel + p);
   };
-  tiles.template operator()<kTileRows>();
-  if constexpr (kTileRows > 8) tiles.template operator()<8>();
-  if constexpr (kTileRows > 4) tiles.template operator()<4>();
-  if constexpr (kTileRows > 2) tiles.template operator()<2>();
-  tiles.template operator()<1>();
+  constexpr int kSide = Tile::kPanels < kPanels ? Tile::kPanels : kPanels;
+  constexpr int kFew = kSide < kPanels ? Tile::kGroup : 0;
+  for (int p = 0; p < kPanels; p += kSide) {
+    each_tile<Tile>(row_begin, row_end, [&]<int kRows>(int64_t row) {
+      if constexpr (kRows > kFew) tile.template operator()<kRows, kSide>(row, p);
+    });
+  }
+  each_tile<Tile>(row_begin, row_end, [&]<int kRows>(int64_t row) {
+    if constexpr (kRows <= kFew) tile.template operator()<kRows, kPanels>(row, 0);
+  });
 }
 
 // Elements [k, k + count) of K of a packed weight.
@@ -358,7 +511,7 @@ template <bool kBf16, int kRows, int kPanels>
                                    int64_t steps, int64_t n, int64_t panel) {
   const int64_t column = panel * kLanes;
   V16 acc[kRows][kPanels];
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
@@ -370,7 +523,7 @@ template <bool kBf16, int kRows, int kPanels>
     V16 b[kPanels];
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) b[p] = load(x + (p * kWeightBlock + t) * kLanes);
-#pragma GCC unroll 16
+#pragma GCC unroll 24
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
@@ -378,7 +531,7 @@ template <bool kBf16, int kRows, int kPanels>
       }
     }
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {

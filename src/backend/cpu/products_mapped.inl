@@ -35,7 +35,7 @@ inline void each_piece(Row& row, int64_t begin, int64_t bytes, const Sink& sink)
 
 struct FloatPanel {
   static constexpr int kBlock = 128;  // elements of K
-  using Layout = FloatLayout;
+  using Layout = FloatLayout<false>;
   alignas(64) float w[kBlock * kLanes];  // [K][16]
 
   void put(int64_t k, V16 x) { store(w + k * kLanes, x); }
@@ -44,15 +44,15 @@ struct FloatPanel {
 template <int kRows>
 struct FloatChain {
   static constexpr int64_t kBlock = INT64_MAX / 2;
-  const float* x;
-  int64_t xs;
+  using Tile = PlainTile;
+  PlainRows<kRows> x;
   V16 acc[kRows];
 
-  FloatChain(const Matmul& m, int64_t row) : x(m.x + row * m.xs), xs(m.xs) {
+  FloatChain(const Matmul& m, int64_t row) : x(m, row, 0) {
     for (V16& a : acc) a = set1(0.0f);
   }
   void put(int64_t k, V16 w) {
-    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(x[r * xs + k]), w, acc[r]);
+    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(*x.at(r, k)), w, acc[r]);
   }
   void end(int64_t) {}
 };
@@ -66,27 +66,34 @@ struct Bf16Panel {
 };
 
 template <int kRows>
-struct Bf16Chain : FloatChain<kRows> {
-  using FloatChain<kRows>::FloatChain;
+struct Bf16Chain {
+  static constexpr int64_t kBlock = INT64_MAX / 2;
+  using Tile = GroupTile;
+  GroupedRows<true, kRows> x;
+  V16 acc[kRows];
 
-  void put_pairs(int64_t k, I16 pairs) {
-#if R1_BF16_DOT
-    for (int r = 0; r < kRows; ++r) {
-      int32_t two;
-      memcpy(&two, this->x + r * this->xs + k / 2, sizeof two);
-      this->acc[r].v =
-          _mm512_dpbf16_ps(this->acc[r].v, (__m512bh)_mm512_set1_epi32(two), (__m512bh)pairs.v);
-    }
-#else
-    this->put(k, as_floats(shift_left(pairs, 16)));
-    this->put(k + 1, as_floats(bit_and(pairs, 0xffff0000u)));
-#endif
+  Bf16Chain(const Matmul& m, int64_t row) : x(m, row, 0) {
+    for (V16& a : acc) a = set1(0.0f);
   }
+  void put_pairs(int64_t k, I16 pairs) {
+#pragma GCC unroll 24
+    for (int r = 0; r < kRows; ++r) {
+#if R1_BF16_DOT
+      int32_t two;
+      memcpy(&two, x.at(r, k / 2), sizeof two);
+      acc[r].v = _mm512_dpbf16_ps(acc[r].v, (__m512bh)_mm512_set1_epi32(two), (__m512bh)pairs.v);
+#else
+      acc[r] = fma(set1(*x.at(r, k)), as_floats(shift_left(pairs, 16)), acc[r]);
+      acc[r] = fma(set1(*x.at(r, k + 1)), as_floats(bit_and(pairs, 0xffff0000u)), acc[r]);
+#endif
+    }
+  }
+  void end(int64_t) {}
 };
 
 // --- formats ---
 
-struct F32Rows {
+struct F32File {
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
@@ -100,7 +107,7 @@ struct F32Rows {
   }
 };
 
-struct F16Rows {
+struct F16File {
   using Panel = FloatPanel;
   template <int kRows>
   using Chain = FloatChain<kRows>;
@@ -123,14 +130,14 @@ inline V16 from_f8(I16 x, V16 scale) {
   return mul(select_less(set1(0.0f), sign, sub(set1(0.0f), value), value), scale);
 }
 
-struct F8Rows {
+struct F8File {
   using Panel = FloatPanel;
   // A scale holds for kScaleBlock elements: a walk must not be longer.
   template <int kRows>
   struct Chain : FloatChain<kRows> {
     static constexpr int64_t kBlock = kScaleBlock;
     using FloatChain<kRows>::FloatChain;
-    void end(int64_t) { this->x += kBlock; }
+    void end(int64_t) { this->x.x += kBlock; }
   };
 
   template <class Row, class Sink>
@@ -148,7 +155,7 @@ struct F8Rows {
   }
 };
 
-struct Bf16Rows {
+struct Bf16File {
   using Panel = Bf16Panel;
   template <int kRows>
   using Chain = Bf16Chain<kRows>;
@@ -186,15 +193,10 @@ void chain_rows(const Matmul& m, int64_t row, int64_t panel) {
 template <class Format>
 void chain_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                    int64_t panel_end) {
+  using Tile = typename Format::template Chain<1>::Tile;
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    int64_t row = row_begin;
-    const auto chains = [&]<int kRows>() {
-      for (; row + kRows <= row_end; row += kRows) chain_rows<Format, kRows>(m, row, panel);
-    };
-    chains.template operator()<8>();
-    chains.template operator()<4>();
-    chains.template operator()<2>();
-    chains.template operator()<1>();
+    each_tile<Tile>(row_begin, row_end,
+                    [&]<int kRows>(int64_t row) { chain_rows<Format, kRows>(m, row, panel); });
   }
 }
 
@@ -274,17 +276,17 @@ void matmul(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_b
   const auto run = [&](auto* product) { product(m, row_begin, row_end, panel_begin, panel_end); };
   switch (m.format) {
     case Format::kPackedF32:
-      return run(packed_product<FloatLayout>);
+      return m.grouped ? run(packed_product<FloatLayout<true>>) : run(packed_product<FloatLayout<false>>);
     case Format::kPackedBf16:
       return run(packed_product<Bf16Layout>);
     case Format::kF32:
-      return run(mapped_product<F32Rows>);
+      return run(mapped_product<F32File>);
     case Format::kBf16:
-      return run(mapped_product<Bf16Rows>);
+      return run(mapped_product<Bf16File>);
     case Format::kF16:
-      return run(mapped_product<F16Rows>);
+      return run(mapped_product<F16File>);
     case Format::kF8:
-      return run(mapped_product<F8Rows>);
+      return run(mapped_product<F8File>);
     case Format::kQ8_0:
       return run(block_product<Q8_0Block>);
     case Format::kQ4_0:
