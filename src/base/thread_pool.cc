@@ -43,8 +43,9 @@ uint32_t unclaimed(uint64_t state) {
 
 ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  shares_ = std::vector<Share>(static_cast<size_t>(threads));
   try {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { loop(); });
+    for (size_t i = 1; i < shares_.size(); ++i) workers_.emplace_back([this, i] { loop(i); });
   } catch (const std::system_error& e) {
     stop();
     throw JobError("cannot start " + std::to_string(threads) + " threads: " + e.what());
@@ -56,14 +57,29 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_.store(true, std::memory_order_relaxed);
-    state_.fetch_add(kOneRun, std::memory_order_release);
-  }
-  wake_.notify_all();
+  stop_.store(true, std::memory_order_relaxed);
+  publish(0);
   for (auto& worker : workers_) worker.join();
   workers_.clear();
+}
+
+// Hands every thread its share of a new run.
+void ThreadPool::publish(int64_t tasks) {
+  const auto threads = static_cast<int64_t>(shares_.size());
+  const uint64_t run = run_of(shares_[0].state.load(std::memory_order_relaxed)) + 1;
+  bool notify;
+  {
+    std::lock_guard lock(mutex_);
+    for (int64_t i = threads; i-- > 0;) {
+      Share& share = shares_[static_cast<size_t>(i)];
+      const int64_t begin = tasks * i / threads;
+      share.end = tasks * (i + 1) / threads;
+      share.state.store(run << 32 | static_cast<uint64_t>(share.end - begin),
+                        std::memory_order_release);
+    }
+    notify = sleeping_ > 0;
+  }
+  if (notify) wake_.notify_all();
 }
 
 void ThreadPool::run_erased(int64_t tasks, Call call, void* context) {
@@ -75,39 +91,35 @@ void ThreadPool::run_erased(int64_t tasks, Call call, void* context) {
   R1_CHECK(tasks < static_cast<int64_t>(kOneRun));
   call_ = call;
   context_ = context;
-  tasks_ = tasks;
   unfinished_.store(tasks, std::memory_order_relaxed);
-  bool notify;
-  {
-    std::lock_guard lock(mutex_);
-    const uint64_t run = run_of(state_.load(std::memory_order_relaxed)) + 1;
-    state_.store(run << 32 | static_cast<uint64_t>(tasks), std::memory_order_release);
-    notify = sleeping_ > 0;
-  }
-  if (notify) wake_.notify_all();
-  work();
+  publish(tasks);
+  work(0);
   for (unsigned spins = 0; unfinished_.load(std::memory_order_acquire) != 0; ++spins) spin(spins);
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(size_t self) {
   int64_t done = 0;
-  uint64_t state = state_.load(std::memory_order_relaxed);
-  while (unclaimed(state) != 0) {
-    if (!state_.compare_exchange_weak(state, state - 1, std::memory_order_acquire,
-                                      std::memory_order_relaxed)) {
-      continue;
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    Share& share = shares_[self + i < shares_.size() ? self + i : self + i - shares_.size()];
+    uint64_t state = share.state.load(std::memory_order_relaxed);
+    while (unclaimed(state) != 0) {
+      if (!share.state.compare_exchange_weak(state, state - 1, std::memory_order_acquire,
+                                             std::memory_order_relaxed)) {
+        continue;
+      }
+      call_(context_, share.end - static_cast<int64_t>(unclaimed(state)));
+      ++done;
+      state = share.state.load(std::memory_order_relaxed);
     }
-    call_(context_, tasks_ - static_cast<int64_t>(unclaimed(state)));
-    ++done;
-    state = state_.load(std::memory_order_relaxed);
   }
   if (done > 0) unfinished_.fetch_sub(done, std::memory_order_release);
 }
 
-void ThreadPool::loop() {
+void ThreadPool::loop(size_t self) {
+  const std::atomic<uint64_t>& state = shares_[self].state;
   uint64_t seen = 0;
   for (;;) {
-    const auto moved = [&] { return run_of(state_.load(std::memory_order_relaxed)) != seen; };
+    const auto moved = [&] { return run_of(state.load(std::memory_order_relaxed)) != seen; };
     for (unsigned spins = 0; !moved(); ++spins) {
       if (spins < kSpins) {
         spin(spins);
@@ -118,9 +130,9 @@ void ThreadPool::loop() {
       wake_.wait(lock, moved);
       --sleeping_;
     }
-    seen = run_of(state_.load(std::memory_order_acquire));
+    seen = run_of(state.load(std::memory_order_acquire));
     if (stop_.load(std::memory_order_relaxed)) return;
-    work();
+    work(self);
   }
 }
 

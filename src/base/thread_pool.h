@@ -1,5 +1,7 @@
 // A pool that runs a fixed number of independent tasks. Which thread runs which task is not
 // specified, so a task's result must not depend on it: that is how thread counts leave no trace.
+// Each thread begins with its own share of the tasks, neighbours of each other and the same share
+// in every run, so that it finds in its caches what it wrote; then it helps the others.
 #pragma once
 
 #include <atomic>
@@ -37,26 +39,30 @@ class ThreadPool {
  private:
   using Call = void (*)(void*, int64_t);
   void run_erased(int64_t tasks, Call call, void* context);
+  void publish(int64_t tasks);
   // Runs tasks until none is left to claim.
-  void work();
-  void loop();
+  void work(size_t self);
+  void loop(size_t self);
   void stop();
 
-  // The number of the run (high half) and how many of its tasks are unclaimed (low half). A thread
-  // claims a task by taking one off the low half, and only then reads call_, context_ and tasks_:
-  // the run cannot end before that task is done, so they are that run's. A thread that comes late
-  // finds nothing to claim, and nobody waits for a thread that has claimed nothing: one that the
-  // system has put aside holds no run up.
-  alignas(64) std::atomic<uint64_t> state_{0};
+  // The number of the run (high half) and how many of the share's tasks, which lie before `end`,
+  // are unclaimed (low half). A thread claims a task by taking one off the low half, and only then
+  // reads end, call_ and context_: the run cannot end before that task is done, so they are that
+  // run's. A thread that comes late finds nothing to claim, and nobody waits for a thread that has
+  // claimed nothing: one that the system has put aside holds no run up.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> state{0};
+    int64_t end = 0;
+  };
+  std::vector<Share> shares_;  // the first is the caller's
   alignas(64) std::atomic<int64_t> unfinished_{0};
   alignas(64) Call call_ = nullptr;
   void* context_ = nullptr;
-  int64_t tasks_ = 0;
 
   std::mutex mutex_;
   std::condition_variable wake_;
   int sleeping_ = 0;               // guarded by mutex_
-  std::atomic<bool> stop_{false};  // stopping also moves state_ to a new run, of no tasks
+  std::atomic<bool> stop_{false};  // stopping also publishes a run of no tasks
   std::vector<std::thread> workers_;
 };
 

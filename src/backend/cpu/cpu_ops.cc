@@ -56,20 +56,15 @@ int64_t CpuOps::ProductPlan::panels() const {
   return PackedWeight::panels(m.n);
 }
 
-// Where a piece begins: pairs of panels as even as can be, the larger pieces first.
-int64_t CpuOps::ProductPlan::cut(int64_t piece) const {
-  const int64_t pairs = (panels() + 1) / 2;
-  return std::min(panels(), 2 * (pairs / pieces * piece + std::min(piece, pairs % pieces)));
-}
-
 void CpuOps::ProductPlan::run(int64_t i) const {
   const int64_t row_blocks = tasks / pieces, row = i % row_blocks * kMatmulRows;
-  const int64_t piece = i / row_blocks;
-  kernels->matmul(m, row, std::min(m.rows, row + kMatmulRows), cut(piece), cut(piece + 1));
+  const int64_t pairs = (panels() + 1) / 2, piece = i / row_blocks;
+  kernels->matmul(m, row, std::min(m.rows, row + kMatmulRows), pairs * piece / pieces * 2,
+                  std::min(panels(), pairs * (piece + 1) / pieces * 2));
 }
 
-// Cuts into tasks that follow each other with the same panels, and are as many for each thread: so
-// many multiply-adds each, where a weight counts as eight for being read.
+// Cuts into so many multiply-adds a task, where a weight counts as eight for being read, and as
+// many tasks for each thread.
 void CpuOps::run_products(std::vector<ProductPlan>& plans) {
   constexpr int64_t kTaskWork = 1 << 19, kMostTasks = 32;
   const auto work = [](const ProductPlan& p) {
@@ -81,7 +76,8 @@ void CpuOps::run_products(std::vector<ProductPlan>& plans) {
   const int64_t wanted = total < kTaskWork ? 1 : std::min(rounds, kMostTasks) * threads;
   for (ProductPlan& p : plans) {
     const int64_t row_blocks = std::max<int64_t>(1, (p.m.rows + kMatmulRows - 1) / kMatmulRows);
-    const double share = static_cast<double>(wanted * work(p)) / static_cast<double>(total);
+    const double share =
+        static_cast<double>(wanted) * static_cast<double>(work(p)) / static_cast<double>(total);
     p.pieces = std::clamp<int64_t>(std::llround(share / static_cast<double>(row_blocks)), 1,
                                    (p.panels() + 1) / 2);
     p.tasks = p.m.rows == 0 ? 0 : row_blocks * p.pieces;
@@ -141,7 +137,8 @@ void CpuOps::multiply(std::span<const Product> products, const float* bias, bool
     plans.push_back(plan_product(p, bias, add, count > 0 ? next : p.x.data));
     if (count == 0) continue;
     const int64_t step = (rows_per_task(p.w->k) + unit - 1) / unit * unit;
-    inputs.push_back({&kernels_, p.w->dtype == DType::kBF16, p.x, next, step, (p.x.rows + step - 1) / step});
+    inputs.push_back(
+        {&kernels_, p.w->dtype == DType::kBF16, p.x, next, step, (p.x.rows + step - 1) / step});
     next += count;
   }
   run_all(inputs);

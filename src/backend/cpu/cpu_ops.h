@@ -94,7 +94,6 @@ class CpuOps : public Ops {
     int64_t pieces = 0, tasks = 0;  // run_products chooses them
 
     int64_t panels() const;
-    int64_t cut(int64_t piece) const;
     void run(int64_t i) const;
   };
   struct InputPlan;

@@ -264,9 +264,18 @@ struct Block {
 // The layouts: what a tile's sums are made of. multiply() continues the chains `acc` of kRows rows
 // and kPanels panels over one block.
 
-// Bytes of a panel that a tile of many rows asks for ahead: with that much arithmetic between two
-// loads the processor's own look-ahead is too short.
-constexpr int64_t kAhead = 4096;
+// Asks for what a tile of many rows will read of a panel: with that much arithmetic between two
+// loads the processor's own look-ahead is too short. Where memory is the limit, as far as the
+// second-level cache: more such requests can be under way.
+template <int kRows>
+inline void ask_ahead(const char* w) {
+  constexpr int64_t kAhead = 4096;
+  if constexpr (kRows > 2 * kRowGroup) {
+    __builtin_prefetch(w + kAhead, 0, 3);
+  } else if constexpr (kRows >= kRowGroup) {
+    __builtin_prefetch(w + kAhead, 0, 2);
+  }
+}
 
 template <bool kGrouped>
 struct FloatLayout {
@@ -284,7 +293,7 @@ struct FloatLayout {
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
         const char* w = block.w + p * block.panel_bytes + i * 4 * kLanes;
-        if constexpr (kRows >= Tile::kGroup) __builtin_prefetch(w + kAhead, 0, 3);
+        if constexpr (kGrouped) ask_ahead<kRows>(w);
         b[p] = load(reinterpret_cast<const float*>(w));
       }
 #pragma GCC unroll 24
@@ -311,7 +320,7 @@ struct Bf16Layout {
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p) {
         const char* at = block.w + p * block.panel_bytes + i * 4 * kLanes;
-        if constexpr (kRows >= Tile::kGroup) __builtin_prefetch(at + kAhead, 0, 3);
+        ask_ahead<kRows>(at);
         w[p] = reinterpret_cast<const uint16_t*>(at);
       }
 #if R1_BF16_DOT
