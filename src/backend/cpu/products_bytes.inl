@@ -219,11 +219,13 @@ struct FileBlocks {
   I16 column(int, int i) const {
     return columns[i];
   }
+  template <int kRows, int kGroups>
+  void ask_ahead(int) const {}
 };
 
 // Transposed before: kBytePanels panels stand together, of a block first the numbers of all of
 // them, then the first column of each, and so on. That is the order in which products read: one
-// stream, which the memory's own look-ahead follows better without prefetches than with them.
+// stream.
 constexpr int kColumnBytes = 4 * kLanes;
 
 template <class Format>
@@ -234,6 +236,14 @@ struct PanelBlocks {
   const uint8_t* w;
   const uint8_t* at = nullptr;
 
+  // Asks for one of kGroups parts of what is to be read soon: of a super-block, or for many rows,
+  // further ahead. Beyond blocks that were transposed into a task's memory lies more of it.
+  template <int kRows, int kGroups>
+  void ask_ahead(int group) const {
+    constexpr int64_t kAhead = kRows < 8 && kBytes < 4096 ? 4096 : 8192, kPart = kBytes / kGroups;
+    const uint8_t* next = at + kAhead + group * kPart;
+    for (int64_t i = 0; i < kPart; i += 64) __builtin_prefetch(next + i, 0, 2);
+  }
   void open(int64_t block) { at = w + block * kBytes; }
   V16 half(int p) const {
     if constexpr (kHalfBytes == 0) return set1(0.0f);
@@ -337,13 +347,14 @@ template <class Format, int kRows, class Blocks>
     for (int outer = 0; outer < kGroups / Format::kInner; ++outer) {
 #pragma GCC unroll 8
       for (int inner = 0; inner < Format::kInner; ++inner) {
+        const int g = outer * Format::kInner + inner;
+        blocks.template ask_ahead<kRows, kGroups>(g);
         I16 sum[kRows][kPanels];
         group_sums<kRows, kPanels, kGroup / 4>(
             x.q, x.start,
             [&](int p, int j) { return Format::bytes(columns_of(p), outer, inner, j); }, sum);
         // No load of `acc` above this line: it would take a register from the sums.
         asm volatile("" ::: "memory");
-        const int g = outer * Format::kInner + inner;
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
