@@ -63,12 +63,12 @@ void CpuOps::ProductPlan::run(int64_t i) const {
                   std::min(panels(), pairs * (piece + 1) / pieces * 2));
 }
 
-// Cuts into so many multiply-adds a task, where a weight counts as eight for being read, and as
+// Cuts into so many multiply-adds a task, where a weight counts as four for being read, and as
 // many tasks for each thread.
 void CpuOps::run_products(std::vector<ProductPlan>& plans) {
   constexpr int64_t kTaskWork = 1 << 19, kMostTasks = 32;
   const auto work = [](const ProductPlan& p) {
-    return p.panels() * kLanes * p.m.k * (p.m.rows + 8);
+    return p.panels() * kLanes * p.m.k * (p.m.rows + 4);
   };
   int64_t total = 1;
   for (const ProductPlan& p : plans) total += work(p);

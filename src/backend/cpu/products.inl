@@ -434,16 +434,19 @@ inline Block packed_block(const Matmul& m, int64_t panel, int64_t k, int64_t cou
           nullptr};
 }
 
-// One row or two: more panels side by side, K in one block.
-template <class Layout, int kRows, int kPanels>
+// One row or two: as many panels side by side as make kChains chains, K in one block.
+template <class Layout, int kRows, int kChains>
 void product_few(const Matmul& m, int64_t row, int64_t panel_begin, int64_t panel_end) {
   int64_t panel = panel_begin;
-  for (; panel + kPanels <= panel_end; panel += kPanels) {
-    product_tile<Layout, kRows, kPanels>(m, packed_block(m, panel, 0, m.k), row, panel);
-  }
-  for (; panel < panel_end; ++panel) {
-    product_tile<Layout, kRows, 1>(m, packed_block(m, panel, 0, m.k), row, panel);
-  }
+  const auto panels = [&]<int kPanels>() {
+    for (; panel + kPanels <= panel_end; panel += kPanels) {
+      product_tile<Layout, kRows, kPanels>(m, packed_block(m, panel, 0, m.k), row, panel);
+    }
+  };
+  panels.template operator()<kChains / kRows>();
+  if constexpr (kChains / kRows > 4) panels.template operator()<4>();
+  if constexpr (kChains / kRows > 2) panels.template operator()<2>();
+  panels.template operator()<1>();
 }
 
 template <class Layout>
@@ -453,7 +456,7 @@ void packed_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t
   if (rows == 1)
     return product_few<Layout, 1, 4 * kTilePanels>(m, row_begin, panel_begin, panel_end);
   if (rows == 2)
-    return product_few<Layout, 2, 2 * kTilePanels>(m, row_begin, panel_begin, panel_end);
+    return product_few<Layout, 2, 4 * kTilePanels>(m, row_begin, panel_begin, panel_end);
   alignas(64) float partial[kMatmulRows * kTilePanels * kLanes];
   int64_t panel = panel_begin;
   const auto panels = [&]<int kPanels>() {
