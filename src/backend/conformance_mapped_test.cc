@@ -103,6 +103,31 @@ Case parts_case(int64_t rows) {
   return c;
 }
 
+// The halves of two types, as llama.cpp's mixtures have them.
+Case swiglu_parts_case(int64_t rows, DType gate, DType up) {
+  Case c{.name = "matmul_mapped_swiglu " + std::string(dtype_name(gate)) + " " +
+                 std::string(dtype_name(up)) + " T=" + std::to_string(rows),
+         .rows = rows,
+         .tolerance = 1e-5,
+         .run = {},
+         .bf16 = gate == DType::kBF16};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    constexpr int64_t kWidth = 150;
+    Rng rng(7);
+    const Matrix x = Matrix::random(rng, rows, 256);
+    const FileRows gate_file(rng, gate, kWidth, 256), up_file(rng, up, kWidth, 256);
+    const MappedWeight parts[] = {gate_file.weight(), up_file.weight()};
+    Matrix gate_up(rows, 2 * kWidth), out(rows, kWidth), alone(rows, kWidth);
+    for (const RowRange& r : chunks) {
+      ops.matmul_mapped_swiglu(x.rows(r), parts, gate_up.rows(r), out.rows(r));
+      ops.matmul_mapped_swiglu(x.rows(r), parts, Tensor(), alone.rows(r));
+    }
+    return std::vector<Output>{
+        {"gate_up", gate_up.values()}, {"out", out.values()}, {"alone", alone.values()}};
+  };
+  return c;
+}
+
 Case embed_case(DType dtype) {
   Case c{.name = "embed_mapped " + std::string(dtype_name(dtype)), .rows = 70, .run = {}};
   c.run = [=](Ops& ops, const Chunks& chunks) {
@@ -128,6 +153,9 @@ std::vector<Case> mapped_cases() {
   }
   cases.push_back(parts_case(1));
   cases.push_back(parts_case(37));
+  cases.push_back(swiglu_parts_case(5, DType::kQ8_0, DType::kQ8_0));
+  cases.push_back(swiglu_parts_case(50, DType::kQ4_K, DType::kQ6_K));
+  cases.push_back(swiglu_parts_case(50, DType::kBF16, DType::kF32));
   return cases;
 }
 

@@ -8,9 +8,11 @@ struct Shape {
   int64_t t, n, k;
 };
 
-// 16 columns a panel; tiles of up to 16 rows; 96 rows and 8 panels a task; K of 1, odd, long.
-constexpr Shape kShapes[] = {{1, 1, 1},      {3, 17, 5},    {7, 33, 20},   {13, 16, 64},
-                             {67, 100, 129}, {70, 250, 48}, {5, 150, 700}, {200, 40, 33}};
+// 16 columns a panel; tiles of up to 24 rows; 192 rows a task; K of 1, odd, and of several blocks;
+// float32 rows in groups from 512 columns on.
+constexpr Shape kShapes[] = {{1, 1, 1},     {3, 17, 5},     {7, 33, 20},
+                             {13, 16, 64},  {67, 100, 129}, {70, 250, 48},
+                             {5, 150, 700}, {200, 40, 33},  {45, 530, 1100}};
 
 std::string shape_name(const char* op, DType dtype, const Shape& s) {
   return std::string(op) + " " + std::string(dtype_name(dtype)) + " T=" + std::to_string(s.t) +
@@ -47,6 +49,29 @@ Case matmul_case(const Shape& s, DType dtype, bool bias, bool add, bool transpos
       ops.matmul(x.rows(r), packed.weight, bias ? b.data() : nullptr, add, out.rows(r));
     }
     return std::vector<Output>{{"out", out.values()}};
+  };
+  return c;
+}
+
+// A product's swiglu, its halves kept and not.
+Case matmul_swiglu_case(const Shape& s, DType dtype) {
+  Case c{.name = shape_name("matmul_swiglu", dtype, s),
+         .rows = s.t,
+         .tolerance = 1e-5,
+         .run = {},
+         .bf16 = dtype == DType::kBF16};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(3);
+    const Matrix x = Matrix::random(rng, s.t, s.k), w = Matrix::random(rng, 2 * s.n, s.k);
+    Packed packed(dtype, 2 * s.n, s.k);
+    ops.pack(w, packed.weight);
+    Matrix gate_up(s.t, 2 * s.n), out(s.t, s.n), alone(s.t, s.n);
+    for (const RowRange& r : chunks) {
+      ops.matmul_swiglu(x.rows(r), packed.weight, gate_up.rows(r), out.rows(r));
+      ops.matmul_swiglu(x.rows(r), packed.weight, Tensor(), alone.rows(r));
+    }
+    return std::vector<Output>{
+        {"gate_up", gate_up.values()}, {"out", out.values()}, {"alone", alone.values()}};
   };
   return c;
 }
@@ -172,6 +197,9 @@ std::vector<Case> product_cases() {
     cases.push_back(matmul_case({67, 100, 129}, dtype, true, false, false));
     cases.push_back(matmul_case({67, 100, 129}, dtype, false, true, true));
     cases.push_back(matmul_case({21, 35, 18}, dtype, false, false, true));
+    cases.push_back(matmul_swiglu_case({67, 64, 33}, dtype));
+    cases.push_back(matmul_swiglu_case({200, 320, 40}, dtype));  // more than a task's columns
+    cases.push_back(matmul_swiglu_case({30, 20, 17}, dtype));
     for (const bool transpose : {false, true}) {
       cases.push_back(pack_case(37, 21, dtype, transpose));
       cases.push_back(pack_case(16, 8, dtype, transpose));

@@ -200,6 +200,12 @@ class Ops {
   // The same with a weight whose rows are those of `parts`, one part after another.
   virtual void matmul_mapped(ConstTensor x_TK, std::span<const MappedWeight> parts,
                              const float* bias, bool add, Tensor out_TN) = 0;
+  // swiglu (below) of a product, which is kept where gate_up has data. One op after the other is
+  // the default.
+  virtual void matmul_swiglu(ConstTensor x_TK, const PackedWeight& w_2FK, Tensor gate_up_T2F,
+                             Tensor out_TF);
+  virtual void matmul_mapped_swiglu(ConstTensor x_TK, std::span<const MappedWeight> parts,
+                                    Tensor gate_up_T2F, Tensor out_TF);
   // The gradient of the input is matmul(dout, transposed w). The gradient of the weight, rows of
   // the batch in order:   dw[n, k] += sum_t dout[t, n] x[t, k].   In bf16 dout and x are rounded to
   // bf16 first, and instruction sets with a product of pairs take rows 2 i and 2 i + 1 together.

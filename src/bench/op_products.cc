@@ -1,5 +1,7 @@
 // Packing and the matrix products.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "bench/op_bench.h"
 #include "bench/random_weights.h"
@@ -80,6 +82,44 @@ OpCall matmul_mapped_call(OpSize size, DType dtype, int64_t rows) {
   return c;
 }
 
+// [gate; up] of N rows together. What the weight's format is, `multiply` knows.
+template <class Multiply>
+OpCall finish_swiglu(OpCall c, const ProductShape& p, double weight, const Multiply& multiply) {
+  const Tensor x = c.random(p.t, p.k), out = c.zeros(p.t, p.n / 2);
+  c.shape = shape_of(p);
+  c.flops = 2.0 * static_cast<double>(p.t * p.n * p.k);
+  c.read = weight + 4.0 * static_cast<double>(p.t * p.k);
+  c.written = 2.0 * static_cast<double>(p.t * p.n);
+  c.run = [=](Ops& ops) { multiply(ops, x, out); };
+  c.outputs = {out};
+  return c;
+}
+
+OpCall matmul_swiglu_call(OpSize size, DType dtype) {
+  OpCall c;
+  ProductShape p = product_of(size, 512);
+  p.n += p.n % 2;
+  const Tensor w = c.random(p.n, p.k);
+  const PackedWeight packed = packed_weight(c, dtype, p);
+  c.prepare = [=](Ops& ops) { ops.pack(w, packed); };
+  return finish_swiglu(
+      std::move(c), p, weight_bytes(dtype, p),
+      [=](Ops& ops, ConstTensor x, Tensor out) { ops.matmul_swiglu(x, packed, Tensor(), out); });
+}
+
+OpCall matmul_mapped_swiglu_call(OpSize size, DType dtype) {
+  OpCall c;
+  ProductShape p = product_of(size, 512);
+  if (size == OpSize::kCheck) p.k = 512;
+  p.n += p.n % 2;
+  const std::array<MappedWeight, 2> w = {mapped_weight(c, dtype, p.n / 2, p.k),
+                                         mapped_weight(c, dtype, p.n / 2, p.k)};
+  const auto bytes = static_cast<double>(p.n * w[0].row_bytes());
+  return finish_swiglu(std::move(c), p, bytes, [=](Ops& ops, ConstTensor x, Tensor out) {
+    ops.matmul_mapped_swiglu(x, w, Tensor(), out);
+  });
+}
+
 // Each of V rows once, in any order.
 OpCall embed_mapped_call(OpSize size, DType dtype) {
   OpCall c;
@@ -146,6 +186,12 @@ std::vector<OpEntry> product_entries() {
                          [=](OpSize size) { return matmul_mapped_call(size, dtype, rows); }});
     }
   }
+  for (const DType dtype : dtypes) {
+    entries.push_back({"matmul_swiglu", dtype, 1e-5,
+                       [=](OpSize size) { return matmul_swiglu_call(size, dtype); }});
+  }
+  entries.push_back({"matmul_mapped_swiglu", DType::kQ8_0, 1e-5,
+                     [](OpSize size) { return matmul_mapped_swiglu_call(size, DType::kQ8_0); }});
   for (const DType dtype : {DType::kBF16, DType::kQ8_0, DType::kQ4_K}) {
     entries.push_back(
         {"embed_mapped", dtype, 0, [=](OpSize size) { return embed_mapped_call(size, dtype); }});

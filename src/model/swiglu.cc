@@ -3,9 +3,9 @@
 namespace r1 {
 
 Swiglu::Saved forward(Pass& p, int64_t, const Swiglu& w, ConstTensor x, Tensor out) {
-  const Swiglu::Saved s = {p.keep(w.gate_up.packed.n), p.keep(w.down.packed.k)};
-  p.product(x, w.gate_up, s.gate_up_TF);
-  p.ops.swiglu(s.gate_up_TF, s.act_TF);
+  const Swiglu::Saved s = {p.keeps() ? p.keep(w.gate_up.packed.n) : Tensor(),
+                           p.keep(w.down.packed.k)};
+  w.gate_up.multiply_swiglu(p.ops, x, s.gate_up_TF, s.act_TF);
   p.product(s.act_TF, w.down, out);
   return s;
 }

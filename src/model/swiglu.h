@@ -7,7 +7,7 @@ namespace r1 {
 
 // What backward needs of the forward pass.   T rows, F feed-forward width
 struct Swiglu::Saved {
-  Tensor gate_up_TF;  // [T, 2F]
+  Tensor gate_up_TF;  // [T, 2F]; no data where nothing is kept
   Tensor act_TF;      // silu(gate) * up
 };
 

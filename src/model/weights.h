@@ -27,6 +27,15 @@ struct Linear {
   PackedWeight packed, transposed;
   bool flipped = false;  // the product is with the matrix's transpose: rows of N become rows of K
 
+  // swiglu of the product, which is kept where gate_up has data.
+  void multiply_swiglu(Ops& ops, ConstTensor x, Tensor gate_up, Tensor out) const {
+    if (mapped.empty()) {
+      ops.matmul_swiglu(x, packed, gate_up, out);
+    } else {
+      ops.matmul_mapped_swiglu(x, mapped, gate_up, out);
+    }
+  }
+
   void multiply(Ops& ops, ConstTensor x, Tensor out) const {
     if (mapped.empty()) {
       ops.matmul(x, packed, bias, false, out);

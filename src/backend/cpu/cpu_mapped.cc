@@ -102,7 +102,9 @@ Matmul product_of(ConstTensor x, const Inputs& in, const MappedWeight& w, const 
   const ByteRows* bytes = in.find(format_of(w.dtype));
   const bool bf16 = w.dtype == DType::kBF16, grouped = reads_groups(w, x.rows);
   return {.format = format_of(w.dtype, w.repacked),
-          .x = bf16 ? in.bf16 : grouped ? in.floats : x.data,
+          .x = bf16      ? in.bf16
+               : grouped ? in.floats
+                         : x.data,
           .xs = x.stride,
           .grouped = grouped || bf16,
           .rows = x.rows,
@@ -121,21 +123,23 @@ Matmul product_of(ConstTensor x, const Inputs& in, const MappedWeight& w, const 
 
 }  // namespace
 
-void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
-                           bool add, Tensor out) {
-  R1_CHECK(out.rows == x.rows);
+// The parts' products, of whose output each has its columns.
+std::vector<CpuOps::ProductPlan> CpuOps::plan_mapped(ConstTensor x,
+                                                     std::span<const MappedWeight> parts,
+                                                     const float* bias, bool add, Tensor out) {
   Pieces counted;
   lay_out(x.rows, x.cols, parts, counted);
   Pieces pieces{reinterpret_cast<std::byte*>(scratch(counted.taken / 4))};
   const Inputs in = lay_out(x.rows, x.cols, parts, pieces);
-  split(x.rows, 1 + (1 << 13) / (1 + x.cols), kernels_.row_group, [&](int64_t begin, int64_t end) {
+  const int64_t rows = pieces.taken > 0 ? x.rows : 0;
+  split(rows, 1 + (1 << 13) / (1 + x.cols), kernels_.row_group, [&](int64_t begin, int64_t end) {
     const auto group = [&](bool bf16, float* to) {
       if (to) kernels_.group_rows(bf16, x.data, x.stride, x.rows, x.cols, to, begin, end);
     };
     group(true, in.bf16);
     group(false, in.floats);
-    for (const auto& [format, rows] : in.bytes) {
-      kernels_.byte_rows(format, x.data, x.stride, rows, begin, end);
+    for (const auto& [format, rounded] : in.bytes) {
+      kernels_.byte_rows(format, x.data, x.stride, rounded, begin, end);
     }
   });
 
@@ -145,7 +149,27 @@ void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, c
     plans.push_back({product_of(x, in, w, bias, add, out, column), &kernels_});
     column += w.n;
   }
-  R1_CHECK(out.cols == column);
+  return plans;
+}
+
+void CpuOps::matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
+                           bool add, Tensor out) {
+  int64_t columns = 0;
+  for (const MappedWeight& w : parts) columns += w.n;
+  R1_CHECK(out.rows == x.rows && out.cols == columns);
+  std::vector<ProductPlan> plans = plan_mapped(x, parts, bias, add, out);
+  run_products(plans);
+}
+
+void CpuOps::matmul_mapped_swiglu(ConstTensor x, std::span<const MappedWeight> parts,
+                                  Tensor gate_up, Tensor out) {
+  if (parts.size() != 2 || x.rows < kFuseRows) {
+    return Ops::matmul_mapped_swiglu(x, parts, gate_up, out);
+  }
+  R1_CHECK(parts[0].n == out.cols && parts[1].n == out.cols && out.rows == x.rows);
+  std::vector<ProductPlan> plans = plan_mapped(x, parts, nullptr, false, gate_up);
+  plans[0].fuse_swiglu(plans[1].m, gate_up, out);
+  plans.pop_back();
   run_products(plans);
 }
 

@@ -8,6 +8,10 @@
 namespace r1::cpu {
 namespace {
 
+int64_t div_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 // About this many floats of work make a task worth handing to another thread.
 constexpr int64_t kTaskFloats = 16 * 1024;
 
@@ -59,8 +63,47 @@ int64_t CpuOps::ProductPlan::panels() const {
 void CpuOps::ProductPlan::run(int64_t i) const {
   const int64_t row_blocks = tasks / pieces, row = i % row_blocks * kMatmulRows;
   const int64_t pairs = (panels() + 1) / 2, piece = i / row_blocks;
-  kernels->matmul(m, row, std::min(m.rows, row + kMatmulRows), pairs * piece / pieces * 2,
-                  std::min(panels(), pairs * (piece + 1) / pieces * 2));
+  const int64_t row_end = std::min(m.rows, row + kMatmulRows);
+  const int64_t panel = pairs * piece / pieces * 2;
+  const int64_t panel_end = std::min(panels(), pairs * (piece + 1) / pieces * 2);
+  if (act.data) {
+    run_swiglu(row, row_end, panel, panel_end);
+  } else {
+    kernels->matmul(m, row, row_end, panel, panel_end);
+  }
+}
+
+void CpuOps::ProductPlan::fuse_swiglu(const Matmul& other, Tensor gate_up, Tensor out) {
+  up = other;
+  act = out;
+  keep = gate_up.data != nullptr;
+}
+
+constexpr int64_t kSwigluFloats = kMatmulRows * 128;  // both halves of a task's products
+
+int64_t CpuOps::ProductPlan::most_panels() const {
+  if (!act.data) return panels();
+  const int64_t rows = std::clamp<int64_t>(m.rows, 1, kMatmulRows);
+  return kSwigluFloats / (2 * kLanes * rows) / 2 * 2;
+}
+
+// A task's columns of both halves are still in the caches when silu(gate) * up is taken of them.
+void CpuOps::ProductPlan::run_swiglu(int64_t row, int64_t row_end, int64_t panel,
+                                     int64_t panel_end) const {
+  alignas(64) float both[kSwigluFloats];
+  Matmul gate = m, other = up;
+  const int64_t column = panel * kLanes, width = std::min(m.n, panel_end * kLanes) - column;
+  if (!keep) {
+    gate.os = other.os = 2 * width;
+    gate.out = both - (row * gate.os + column);
+    other.out = gate.out + width;
+  }
+  kernels->matmul(gate, row, row_end, panel, panel_end);
+  kernels->matmul(other, row, row_end, panel, panel_end);
+  for (int64_t t = row; t < row_end; ++t) {
+    const int64_t at = t * gate.os + column;
+    kernels->swiglu(gate.out + at, other.out + at, act.row(t) + column, width);
+  }
 }
 
 // Cuts into so many multiply-adds a task, where a weight counts as four for being read, and as
@@ -68,7 +111,8 @@ void CpuOps::ProductPlan::run(int64_t i) const {
 void CpuOps::run_products(std::vector<ProductPlan>& plans) {
   constexpr int64_t kTaskWork = 1 << 19, kMostTasks = 32;
   const auto work = [](const ProductPlan& p) {
-    return p.panels() * kLanes * p.m.k * (p.m.rows + 4);
+    const int64_t halves = p.act.data ? 2 : 1;
+    return halves * p.panels() * kLanes * p.m.k * (p.m.rows + 4);
   };
   int64_t total = 1;
   for (const ProductPlan& p : plans) total += work(p);
@@ -78,8 +122,8 @@ void CpuOps::run_products(std::vector<ProductPlan>& plans) {
     const int64_t row_blocks = std::max<int64_t>(1, (p.m.rows + kMatmulRows - 1) / kMatmulRows);
     const double share =
         static_cast<double>(wanted) * static_cast<double>(work(p)) / static_cast<double>(total);
-    p.pieces = std::clamp<int64_t>(std::llround(share / static_cast<double>(row_blocks)), 1,
-                                   (p.panels() + 1) / 2);
+    p.pieces = std::clamp<int64_t>(std::llround(share / static_cast<double>(row_blocks)),
+                                   div_up(p.panels(), p.most_panels()), div_up(p.panels(), 2));
     p.tasks = p.m.rows == 0 ? 0 : row_blocks * p.pieces;
   }
   run_all(plans);
@@ -126,22 +170,50 @@ void CpuOps::matmuls(std::span<const Product> products) {
   multiply(products, nullptr, false);
 }
 
-void CpuOps::multiply(std::span<const Product> products, const float* bias, bool add) {
+// The products' inputs as their tiles read them.
+std::vector<const float*> CpuOps::group_inputs(std::span<const Product> products) {
   int64_t floats = 0;
   for (const Product& p : products) floats += grouped_floats(p);
   float* next = scratch(floats);
-  std::vector<InputPlan> inputs;
-  std::vector<ProductPlan> plans;
+  std::vector<InputPlan> plans;
+  std::vector<const float*> inputs;
   for (const Product& p : products) {
     const int64_t count = grouped_floats(p), unit = kernels_.row_group;
-    plans.push_back(plan_product(p, bias, add, count > 0 ? next : p.x.data));
+    inputs.push_back(count > 0 ? next : p.x.data);
     if (count == 0) continue;
-    const int64_t step = (rows_per_task(p.w->k) + unit - 1) / unit * unit;
-    inputs.push_back(
-        {&kernels_, p.w->dtype == DType::kBF16, p.x, next, step, (p.x.rows + step - 1) / step});
+    const int64_t step = div_up(rows_per_task(p.w->k), unit) * unit;
+    plans.push_back(
+        {&kernels_, p.w->dtype == DType::kBF16, p.x, next, step, div_up(p.x.rows, step)});
     next += count;
   }
-  run_all(inputs);
+  run_all(plans);
+  return inputs;
+}
+
+void CpuOps::multiply(std::span<const Product> products, const float* bias, bool add) {
+  const std::vector<const float*> inputs = group_inputs(products);
+  std::vector<ProductPlan> plans;
+  for (size_t i = 0; i < products.size(); ++i) {
+    plans.push_back(plan_product(products[i], bias, add, inputs[i]));
+  }
+  run_products(plans);
+}
+
+void CpuOps::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Tensor out) {
+  const int64_t width = out.cols;
+  const bool share = width % kLanes != 0;  // a panel
+  if (share || x.rows < kFuseRows) return Ops::matmul_swiglu(x, w, gate_up, out);
+  R1_CHECK(w.n == 2 * width);
+  const int64_t bytes = PackedWeight::bytes(w.dtype, width, w.k);
+  const PackedWeight gate{w.dtype, width, w.k, w.data};
+  const PackedWeight up{w.dtype, width, w.k, static_cast<std::byte*>(w.data) + bytes};
+  const auto half = [&](const PackedWeight& weight, int64_t column) {
+    return Product{x, &weight, gate_up.data ? gate_up.slice_cols(column, width) : out};
+  };
+  const Product products[] = {half(gate, 0), half(up, width)};
+  const float* const input = group_inputs({products, 1})[0];
+  std::vector<ProductPlan> plans = {plan_product(products[0], nullptr, false, input)};
+  plans[0].fuse_swiglu(plan_product(products[1], nullptr, false, input).m, gate_up, out);
   run_products(plans);
 }
 
@@ -313,7 +385,9 @@ void CpuOps::copy_heads(ConstTensor x, int64_t x_step, Tensor out, int64_t out_s
 void CpuOps::swiglu(ConstTensor gate_up, Tensor out) {
   R1_CHECK(gate_up.cols == 2 * out.cols && gate_up.rows == out.rows);
   split(out.rows, rows_per_task(4 * out.cols), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) kernels_.swiglu(gate_up.row(t), out.row(t), out.cols);
+    for (int64_t t = begin; t < end; ++t) {
+      kernels_.swiglu(gate_up.row(t), gate_up.row(t) + out.cols, out.row(t), out.cols);
+    }
   });
 }
 

@@ -26,6 +26,9 @@ class CpuOps : public Ops {
               Tensor out) override;
   void matmul_mapped(ConstTensor x, std::span<const MappedWeight> parts, const float* bias,
                      bool add, Tensor out) override;
+  void matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Tensor out) override;
+  void matmul_mapped_swiglu(ConstTensor x, std::span<const MappedWeight> parts, Tensor gate_up,
+                            Tensor out) override;
   int64_t repacked_bytes(const MappedWeight& w) const override;
   MappedWeight repack(const MappedWeight& w, std::byte* out) override;
   void matmul_backward_weight(ConstTensor dout, ConstTensor x, DType dtype, Tensor dw) override;
@@ -91,16 +94,27 @@ class CpuOps : public Ops {
   struct ProductPlan {
     Matmul m;
     const Kernels* kernels;
+    // Of swiglu, whose gate m is: the other half, and its result.
+    Matmul up = {};
+    Tensor act = {};
+    bool keep = false;              // both halves are written to their outs
     int64_t pieces = 0, tasks = 0;  // run_products chooses them
 
+    void fuse_swiglu(const Matmul& other, Tensor gate_up, Tensor out);
     int64_t panels() const;
+    int64_t most_panels() const;  // of a task
     void run(int64_t i) const;
+    void run_swiglu(int64_t row, int64_t row_end, int64_t panel, int64_t panel_end) const;
   };
+  static constexpr int64_t kFuseRows = 8;  // for fewer a weight's one stream is worth more
   struct InputPlan;
   struct WeightPlan;
   static int64_t grouped_floats(const Product& p);
   ProductPlan plan_product(const Product& p, const float* bias, bool add, const float* input);
+  std::vector<const float*> group_inputs(std::span<const Product> products);
   void multiply(std::span<const Product> products, const float* bias, bool add);
+  std::vector<ProductPlan> plan_mapped(ConstTensor x, std::span<const MappedWeight> parts,
+                                       const float* bias, bool add, Tensor out);
   void run_products(std::vector<ProductPlan>& plans);
   WeightPlan plan_weight(const WeightGradient& g);
   template <class Plan>

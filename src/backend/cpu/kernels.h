@@ -207,7 +207,7 @@ struct Kernels {
   // `sign` is +1, or -1 for the backward rotation. One row of `heads` heads, `step` apart.
   void (*rope)(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
                const float* cos_sin, float sign);
-  void (*swiglu)(const float* gate_up, float* out, int64_t width);
+  void (*swiglu)(const float* gate, const float* up, float* out, int64_t width);
   void (*swiglu_backward)(const float* dout, const float* gate_up, float* dgate_up, int64_t width);
 
   void (*route)(const Route&, int64_t row_begin, int64_t row_end);

@@ -112,10 +112,10 @@ void rope(float* x, int64_t heads, int64_t step, int64_t dim, bool interleaved,
   }
 }
 
-void swiglu(const float* gate_up, float* out, int64_t width) {
+void swiglu(const float* gate, const float* up, float* out, int64_t width) {
   for (int64_t i = 0; i < width; i += kLanes) {
     const int64_t n = lanes_left(width - i);
-    const V16 g = load_n(gate_up + i, n), u = load_n(gate_up + width + i, n);
+    const V16 g = load_n(gate + i, n), u = load_n(up + i, n);
     store_n(out + i, mul(mul(g, sigmoid(g)), u), n);
   }
 }

@@ -1,0 +1,32 @@
+#include "backend/ops.h"
+
+#include "tensor/buffer.h"
+
+namespace r1 {
+namespace {
+
+// gate_up, or a matrix for it in `memory`.
+Tensor kept_or_own(Tensor gate_up, ConstTensor x, Tensor out, Buffer& memory) {
+  if (gate_up.data) return gate_up;
+  memory = Buffer::of_floats(x.rows * 2 * out.cols);
+  return {memory.floats(), x.rows, 2 * out.cols};
+}
+
+}  // namespace
+
+void Ops::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Tensor out) {
+  Buffer memory;
+  gate_up = kept_or_own(gate_up, x, out, memory);
+  matmul(x, w, nullptr, false, gate_up);
+  swiglu(gate_up, out);
+}
+
+void Ops::matmul_mapped_swiglu(ConstTensor x, std::span<const MappedWeight> parts, Tensor gate_up,
+                               Tensor out) {
+  Buffer memory;
+  gate_up = kept_or_own(gate_up, x, out, memory);
+  matmul_mapped(x, parts, nullptr, false, gate_up);
+  swiglu(gate_up, out);
+}
+
+}  // namespace r1
