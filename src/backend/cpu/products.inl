@@ -513,7 +513,9 @@ struct WeightRows {
   }
 };
 
-constexpr int64_t kWeightBlock = 128;  // steps whose copies stay in the first-level cache
+// What is copied at a time: steps of the columns of dout, and of so many panels of x; by some rows
+// of all of them, so that what is read follows itself in memory.
+constexpr int64_t kWeightBlock = 256, kWeightPanels = 8, kWeightRows = 8;
 
 // dw[n + r, 16 panel + c] over `steps` steps of a block: d is [steps][kRows], x
 // [kPanels][steps][16].
@@ -566,33 +568,43 @@ template <bool kBf16>
 void weight_product(const MatmulWeight& m, int64_t n_begin, int64_t n_end, int64_t panel_begin,
                     int64_t panel_end) {
   using Step = WeightRows<kBf16>;
-  alignas(64) float x[kWeightBlock * kTilePanels * kLanes], d[kWeightBlock * kWeightColumns];
-  for (int64_t row = 0; row < m.rows; row += kWeightBlock * Step::kRows) {
-    const int64_t left = m.rows - row, most = kWeightBlock * Step::kRows;
-    const int64_t rows = left < most ? left : most, steps = div_up(rows, Step::kRows);
-    each_weight_tile(n_begin, n_end, [&]<int kRows>(int64_t n) {
-      Step::copy(m.dout + row * m.ds + n, m.ds, rows, kRows, kRows,
-                 d + (n - n_begin) * kWeightBlock);
-    });
-    int64_t panel = panel_begin;
-    while (panel < panel_end) {
-      const auto pass = [&]<int kPanels>() {
-        for (int p = 0; p < kPanels; ++p) {
-          const int64_t column = (panel + p) * kLanes;
-          Step::copy(m.x + row * m.xs + column, m.xs, rows, lanes_left(m.k - column), kLanes,
-                     x + p * kWeightBlock * kLanes);
-        }
-        each_weight_tile(n_begin, n_end, [&]<int kRows>(int64_t n) {
-          weight_tile<kBf16, kRows, kPanels>(m, d + (n - n_begin) * kWeightBlock, x, steps, n,
-                                             panel);
-        });
-        panel += kPanels;
-      };
-      if (panel_end - panel >= kTilePanels) {
-        pass.template operator()<kTilePanels>();
-      } else {
-        pass.template operator()<1>();
+  constexpr int64_t kRows = kWeightBlock * Step::kRows;
+  alignas(64) float x[kWeightPanels * kWeightBlock * kLanes], d[kWeightBlock * kWeightColumns];
+  for (int64_t row = 0; row < m.rows; row += kRows) {
+    const int64_t rows = m.rows - row < kRows ? m.rows - row : kRows;
+    const int64_t steps = div_up(rows, Step::kRows);
+    const auto some_rows = [&](const auto& copy) {
+      for (int64_t t = 0; t < rows; t += kWeightRows) {
+        copy(t, rows - t < kWeightRows ? rows - t : kWeightRows, t / Step::kRows);
       }
+    };
+    some_rows([&](int64_t t, int64_t count, int64_t step) {
+      each_weight_tile(n_begin, n_end, [&]<int kColumns>(int64_t n) {
+        Step::copy(m.dout + (row + t) * m.ds + n, m.ds, count, kColumns, kColumns,
+                   d + (n - n_begin) * kWeightBlock + step * kColumns);
+      });
+    });
+    for (int64_t first = panel_begin; first < panel_end; first += kWeightPanels) {
+      const int64_t end = panel_end - first < kWeightPanels ? panel_end : first + kWeightPanels;
+      some_rows([&](int64_t t, int64_t count, int64_t step) {
+        for (int64_t panel = first; panel < end; ++panel) {
+          const int64_t column = panel * kLanes;
+          Step::copy(m.x + (row + t) * m.xs + column, m.xs, count, lanes_left(m.k - column), kLanes,
+                     x + ((panel - first) * kWeightBlock + step) * kLanes);
+        }
+      });
+      int64_t panel = first;
+      const auto tiles = [&]<int kPanels>() {
+        for (; panel + kPanels <= end; panel += kPanels) {
+          const float* b = x + (panel - first) * kWeightBlock * kLanes;
+          each_weight_tile(n_begin, n_end, [&]<int kColumns>(int64_t n) {
+            weight_tile<kBf16, kColumns, kPanels>(m, d + (n - n_begin) * kWeightBlock, b, steps, n,
+                                                  panel);
+          });
+        }
+      };
+      tiles.template operator()<kTilePanels>();
+      if constexpr (kTilePanels > 1) tiles.template operator()<1>();
     }
   }
 }
