@@ -102,14 +102,15 @@ int64_t attention_tasks(const ModelConfig& c, int64_t sequences, int64_t rows) {
   return sequences * kv_heads * ((group + 31) / 32) * ((rows + 31) / 32);
 }
 
-// The shares of the limits that are reached: products of many rows, of few rows, reading weights,
-// attention's arithmetic (in float32), its reading of keys and values, an optimizer's update.
+// The shares of the limits that are reached: products of many rows, of few rows, of a training step
+// (a third of them gradients of weights), reading weights, attention's arithmetic (in float32), its
+// reading of keys and values, an optimizer's update.
 struct Shares {
-  double many, few, read, attention, keys, update;
+  double many, few, train, read, attention, keys, update;
 };
 Shares shares_of(DType dtype) {
-  if (dtype_block(dtype) > 1) return {0.62, 0.44, 0.95, 0.50, 0.65, 0.80};
-  return {0.80, 0.74, 0.95, 0.50, 0.65, 0.80};
+  if (dtype_block(dtype) > 1) return {0.68, 0.58, 0.00, 0.95, 0.50, 0.65, 0.80};
+  return {0.92, 0.88, 0.80, 0.95, 0.50, 0.65, 0.80};
 }
 constexpr int64_t kFewRows = 96;
 
@@ -221,7 +222,8 @@ PassTime predict(const PassCost& cost, const Roof& roof, DType dtype) {
   const Shares s = shares_of(dtype);
   const double used =
       std::min(1.0, to_double(cost.attention_tasks) / static_cast<double>(roof.threads));
-  return {.compute = cost.flops / (roof.peak(dtype) * (cost.rows < kFewRows ? s.few : s.many)),
+  const double products = cost.update_bytes > 0 ? s.train : cost.rows < kFewRows ? s.few : s.many;
+  return {.compute = cost.flops / (roof.peak(dtype) * products),
           .read = cost.weight_bytes / (roof.read * s.read),
           .attention = std::max(cost.attention_flops / (roof.f32 * used * s.attention),
                                 cost.kv_bytes / (roof.read * s.keys)),
