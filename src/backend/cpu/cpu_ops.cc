@@ -82,7 +82,7 @@ void CpuOps::ProductPlan::fuse_swiglu(const Matmul& other, Tensor gate_up, Tenso
 constexpr int64_t kSwigluFloats = kMatmulRows * 128;  // both halves of a task's products
 
 int64_t CpuOps::ProductPlan::most_panels() const {
-  if (!act.data) return panels();
+  if (!act.data) return std::max<int64_t>(1, panels());
   const int64_t rows = std::clamp<int64_t>(m.rows, 1, kMatmulRows);
   return kSwigluFloats / (2 * kLanes * rows) / 2 * 2;
 }
@@ -119,7 +119,7 @@ void CpuOps::run_products(std::vector<ProductPlan>& plans) {
   const int64_t threads = pool_.threads(), rounds = total / kTaskWork / threads + 1;
   const int64_t wanted = total < kTaskWork ? 1 : std::min(rounds, kMostTasks) * threads;
   for (ProductPlan& p : plans) {
-    const int64_t row_blocks = std::max<int64_t>(1, (p.m.rows + kMatmulRows - 1) / kMatmulRows);
+    const int64_t row_blocks = std::max<int64_t>(1, div_up(p.m.rows, kMatmulRows));
     const double share =
         static_cast<double>(wanted) * static_cast<double>(work(p)) / static_cast<double>(total);
     p.pieces = std::clamp<int64_t>(std::llround(share / static_cast<double>(row_blocks)),
@@ -261,13 +261,12 @@ CpuOps::WeightPlan CpuOps::plan_weight(const WeightGradient& g) {
   p.panels = PackedWeight::panels(dw.cols);
   // As large as leaves a few tasks for each thread: what a task copies, it reads for all of it.
   p.row_step = kWeightColumns, p.panel_step = 32;
-  const auto blocks = [](int64_t count, int64_t step) { return (count + step - 1) / step; };
-  const auto tasks = [&] { return blocks(dw.rows, p.row_step) * blocks(p.panels, p.panel_step); };
+  const auto tasks = [&] { return div_up(dw.rows, p.row_step) * div_up(p.panels, p.panel_step); };
   while (tasks() < 4 * pool_.threads() && p.row_step > kWeightColumns / 4) {
     p.row_step /= 2;
     if (tasks() < 4 * pool_.threads()) p.panel_step /= 2;
   }
-  p.panel_blocks = blocks(p.panels, p.panel_step);
+  p.panel_blocks = div_up(p.panels, p.panel_step);
   p.tasks = tasks();
   return p;
 }

@@ -155,7 +155,7 @@ constexpr int64_t group_dwords(bool bf16, int64_t k) {
   return !bf16 ? k : R1_BF16_DOT ? div_up(k, 2) : div_up(k, 2) * 2;
 }
 
-// Sixteen elements rounded to bf16.
+// Sixteen elements rounded to bf16, as group_rows keeps them.
 inline void store_rounded(uint8_t* to, V16 x) {
   const V16 rounded = round_bf16(x);
 #if R1_BF16_DOT
@@ -258,11 +258,8 @@ struct Block {
   int64_t panel_bytes;  // from one panel to the next
   int64_t k, count;     // elements [k, k + count) of K
   bool first, last;
-  float* partial;  // [rows, 16 panels of a tile], of the tile's first row
+  float* partial;  // [rows, 16 kTilePanels], of the tile's first row
 };
-
-// The layouts: what a tile's sums are made of. multiply() continues the chains `acc` of kRows rows
-// and kPanels panels over one block.
 
 // Asks for what a tile of many rows will read of a panel: with that much arithmetic between two
 // loads the processor's own look-ahead is too short. Where memory is the limit, as far as the
@@ -276,6 +273,9 @@ inline void ask_ahead(const char* w) {
     __builtin_prefetch(w + kAhead, 0, 2);
   }
 }
+
+// The layouts: what a tile's sums are made of. multiply() continues the chains `acc` of kRows rows
+// and kPanels panels over one block.
 
 template <bool kGrouped>
 struct FloatLayout {
