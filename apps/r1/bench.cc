@@ -237,6 +237,10 @@ Subject subject_of(const Options& o) {
     const DType dtype = bench_dtype(o.dtype.empty() ? "bf16" : o.dtype);
     return {o.shape, shape_config(o.shape), nullptr, dtype};
   }
+  if (!o.dtype.empty()) {
+    throw InputError("--dtype " + o.dtype +
+                     ": a model's weights have their own types; --shape takes one");
+  }
   const ModelFiles files = open_model_files(resolve_model(o.model));
   std::map<DType, size_t> bytes;
   for (const TensorInfo& t : files.tensors->tensors()) bytes[t.dtype] += t.bytes.size();
