@@ -21,6 +21,7 @@ struct Pass {
   int64_t rows() const { return batch.rows(); }
   float eps() const { return static_cast<float>(config().rms_norm_eps); }
 
+  // Whether a backward may follow.
   bool keeps() const { return kept != scratch; }
   // A matrix with the batch's rows.
   Tensor keep(int64_t cols) { return tensor(*kept, rows(), cols); }

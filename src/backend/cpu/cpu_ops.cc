@@ -8,10 +8,6 @@
 namespace r1::cpu {
 namespace {
 
-int64_t div_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // About this many floats of work make a task worth handing to another thread.
 constexpr int64_t kTaskFloats = 16 * 1024;
 
@@ -62,7 +58,7 @@ int64_t CpuOps::ProductPlan::panels() const {
 
 void CpuOps::ProductPlan::run(int64_t i) const {
   const int64_t row_blocks = tasks / pieces, row = i % row_blocks * kMatmulRows;
-  const int64_t pairs = (panels() + 1) / 2, piece = i / row_blocks;
+  const int64_t pairs = div_up(panels(), 2), piece = i / row_blocks;
   const int64_t row_end = std::min(m.rows, row + kMatmulRows);
   const int64_t panel = pairs * piece / pieces * 2;
   const int64_t panel_end = std::min(panels(), pairs * (piece + 1) / pieces * 2);

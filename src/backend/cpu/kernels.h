@@ -9,6 +9,11 @@
 
 namespace r1::cpu {
 
+// static: what is compiled for one instruction set must not be what other files link.
+static inline constexpr int64_t div_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 // How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
 enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
 
@@ -28,8 +33,8 @@ struct Matmul {
   Format format;
   const float* x;  // [T, K], rows `xs` apart, or what group_rows wrote; null for block formats
   int64_t xs;
-  bool grouped;  // always so for bf16; for kPackedF32 as it may be; else never
-  int64_t rows;  // T
+  bool grouped;    // always so for bf16; for kPackedF32 as it may be; else never
+  int64_t rows;    // T
   ByteRows bytes;  // for block formats: what byte_rows wrote
   const uint8_t* w;
   int64_t row_bytes;    // of rows

@@ -17,6 +17,7 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 #include "backend/cpu/attention_backward.inl"
 #include "backend/cpu/experts.inl"
 #include "backend/cpu/products.inl"
+#include "backend/cpu/products_backward.inl"
 #include "backend/cpu/products_bytes.inl"
 #include "backend/cpu/products_mapped.inl"
 #include "backend/cpu/rows.inl"

@@ -4,10 +4,6 @@
 
 namespace {
 
-constexpr int64_t div_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Lanes of the next vector where `left` elements are left.
 constexpr int64_t lanes_left(int64_t left) {
   return left < kLanes ? left : kLanes;

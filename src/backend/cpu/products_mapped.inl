@@ -41,20 +41,27 @@ struct FloatPanel {
   void put(int64_t k, V16 x) { store(w + k * kLanes, x); }
 };
 
-template <int kRows>
-struct FloatChain {
+template <int kRows, class T, class Rows>
+struct Chains {
   static constexpr int64_t kBlock = INT64_MAX / 2;
-  using Tile = PlainTile;
-  PlainRows<kRows> x;
+  using Tile = T;
+  Rows x;
   V16 acc[kRows];
 
-  FloatChain(const Matmul& m, int64_t row) : x(m, row, 0) {
+  Chains(const Matmul& m, int64_t row) : x(m, row, 0) {
     for (V16& a : acc) a = set1(0.0f);
   }
-  void put(int64_t k, V16 w) {
-    for (int r = 0; r < kRows; ++r) acc[r] = fma(set1(*x.at(r, k)), w, acc[r]);
-  }
   void end(int64_t) {}
+};
+
+template <int kRows>
+struct FloatChain : Chains<kRows, PlainTile, PlainRows<kRows>> {
+  using Chains<kRows, PlainTile, PlainRows<kRows>>::Chains;
+  void put(int64_t k, V16 w) {
+    for (int r = 0; r < kRows; ++r) {
+      this->acc[r] = fma(set1(*this->x.at(r, k)), w, this->acc[r]);
+    }
+  }
 };
 
 struct Bf16Panel {
@@ -66,29 +73,23 @@ struct Bf16Panel {
 };
 
 template <int kRows>
-struct Bf16Chain {
-  static constexpr int64_t kBlock = INT64_MAX / 2;
-  using Tile = GroupTile;
-  GroupedRows<true, kRows> x;
-  V16 acc[kRows];
-
-  Bf16Chain(const Matmul& m, int64_t row) : x(m, row, 0) {
-    for (V16& a : acc) a = set1(0.0f);
-  }
+struct Bf16Chain : Chains<kRows, GroupTile, GroupedRows<true, kRows>> {
+  using Chains<kRows, GroupTile, GroupedRows<true, kRows>>::Chains;
   void put_pairs(int64_t k, I16 pairs) {
 #pragma GCC unroll 24
     for (int r = 0; r < kRows; ++r) {
 #if R1_BF16_DOT
       int32_t two;
-      memcpy(&two, x.at(r, k / 2), sizeof two);
-      acc[r].v = _mm512_dpbf16_ps(acc[r].v, (__m512bh)_mm512_set1_epi32(two), (__m512bh)pairs.v);
+      memcpy(&two, this->x.at(r, k / 2), sizeof two);
+      this->acc[r].v =
+          _mm512_dpbf16_ps(this->acc[r].v, (__m512bh)_mm512_set1_epi32(two), (__m512bh)pairs.v);
 #else
-      acc[r] = fma(set1(*x.at(r, k)), as_floats(shift_left(pairs, 16)), acc[r]);
-      acc[r] = fma(set1(*x.at(r, k + 1)), as_floats(bit_and(pairs, 0xffff0000u)), acc[r]);
+      this->acc[r] = fma(set1(*this->x.at(r, k)), as_floats(shift_left(pairs, 16)), this->acc[r]);
+      this->acc[r] =
+          fma(set1(*this->x.at(r, k + 1)), as_floats(bit_and(pairs, 0xffff0000u)), this->acc[r]);
 #endif
     }
   }
-  void end(int64_t) {}
 };
 
 // --- formats ---
@@ -276,7 +277,8 @@ void matmul(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_b
   const auto run = [&](auto* product) { product(m, row_begin, row_end, panel_begin, panel_end); };
   switch (m.format) {
     case Format::kPackedF32:
-      return m.grouped ? run(packed_product<FloatLayout<true>>) : run(packed_product<FloatLayout<false>>);
+      return m.grouped ? run(packed_product<FloatLayout<true>>)
+                       : run(packed_product<FloatLayout<false>>);
     case Format::kPackedBf16:
       return run(packed_product<Bf16Layout>);
     case Format::kF32:
