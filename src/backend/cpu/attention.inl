@@ -65,13 +65,15 @@ struct Fetch {
 struct KeyRows {
   const float* rows[kBlockPages];
   int64_t begin, count;
+  bool turned;  // if not, rows are in the room, and the first tile of queries fills them
 };
 
 // Some columns of a block's values, row by row: column c of key j at rows[j / 16][j % 16 * stride +
 // c].
 struct ValueColumns {
   const float* rows[kBlockPages];
-  int64_t stride, width;
+  int64_t begin, stride, width;
+  bool turned;
 };
 
 // For what does not lie in the pages as it is needed: first a block's keys, then its values.
@@ -84,32 +86,56 @@ constexpr int64_t element_bytes(KvType type) {
   return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1;
 }
 
+// Sixteen elements of a page from the i-th on, in int8 yet to be scaled.
+template <KvType kType>
+inline V16 load_elements(const uint8_t* page, int64_t i) {
+  if constexpr (kType == KvType::kF32) return load(reinterpret_cast<const float*>(page) + i);
+  if constexpr (kType == KvType::kBF16)
+    return load_bf16(reinterpret_cast<const uint16_t*>(page) + i);
+  if constexpr (kType == KvType::kI8) return load_bytes(reinterpret_cast<const int8_t*>(page) + i);
+}
+
+// A page's keys, element by element, or its values, key by key, as floats; they have `dim`
+// elements.
+template <KvType kType>
+struct Page {
+  const uint8_t* at;
+  int64_t dim;
+  const float* scales;  // of int8, one a key
+
+  Page(const uint8_t* page, int64_t width)
+      : at(page), dim(width), scales(reinterpret_cast<const float*>(page + width * kPageSize)) {}
+
+  V16 key_element(int64_t d) const {
+    const V16 x = load_elements<kType>(at, d * kPageSize);
+    return kType == KvType::kI8 ? mul(x, load(scales)) : x;
+  }
+  // Columns [c, c + 16) of the value of key j.
+  V16 value_columns(int64_t j, int64_t c) const {
+    const V16 x = load_elements<kType>(at, j * dim + c);
+    return kType == KvType::kI8 ? mul(x, set1(scales[j])) : x;
+  }
+};
+
+// Calls f with the type of pages that are not float.
+template <class F>
+inline void with_narrow_type(KvType type, F&& f) {
+  if (type == KvType::kBF16) {
+    f.template operator()<KvType::kBF16>();
+  } else {
+    f.template operator()<KvType::kI8>();
+  }
+}
+
 // Elements [begin, begin + count) of a page's keys, which have `dim`: where they lie, or in `room`.
 inline const float* key_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
                              int64_t count, float* room) {
-  const int64_t first = begin * kPageSize;
-  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + first;
-  if (type == KvType::kBF16) {
-    const uint16_t* from = reinterpret_cast<const uint16_t*>(page) + first;
-    for (int64_t i = 0; i < count * kPageSize; i += kLanes) store(room + i, load_bf16(from + i));
-    return room;
-  }
-  const int8_t* from = reinterpret_cast<const int8_t*>(page) + first;
-  const V16 scale = load(reinterpret_cast<const float*>(page + dim * kPageSize));
-  for (int64_t i = 0; i < count * kPageSize; i += kLanes) {
-    store(room + i, mul(load_bytes(from + i), scale));
-  }
+  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin * kPageSize;
+  with_narrow_type(type, [&]<KvType kType>() {
+    const Page<kType> from(page, dim);
+    for (int64_t d = 0; d < count; ++d) store(room + d * kPageSize, from.key_element(begin + d));
+  });
   return room;
-}
-
-template <class T>
-inline V16 load_elements(const T* p, int64_t n) {
-  T all[kLanes] = {};
-  if (n < kLanes) p = static_cast<const T*>(memcpy(all, p, static_cast<size_t>(n) * sizeof(T)));
-  if constexpr (sizeof(T) == 1)
-    return load_bytes(p);
-  else
-    return load_bf16(p);
 }
 
 // Columns [begin, begin + count) of a page's values, which have `dim`: where they lie, rows `dim`
@@ -117,24 +143,47 @@ inline V16 load_elements(const T* p, int64_t n) {
 inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
                                int64_t count, float* room) {
   if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin;
-  const uint16_t* halves = reinterpret_cast<const uint16_t*>(page) + begin;
-  const int8_t* bytes = reinterpret_cast<const int8_t*>(page) + begin;
-  const float* scales = reinterpret_cast<const float*>(page + dim * kPageSize);
-  for (int64_t j = 0; j < kPageSize; ++j) {
-    for (int64_t c = 0; c < count; c += kLanes) {
-      const int64_t n = lanes_left(count - c);
-      const V16 x = type == KvType::kBF16
-                        ? load_elements(halves + j * dim + c, n)
-                        : mul(load_elements(bytes + j * dim + c, n), set1(scales[j]));
-      store(room + j * kColumns + c, x);
+  with_narrow_type(type, [&]<KvType kType>() {
+    const Page<kType> from(page, dim);
+    for (int64_t j = 0; j < kPageSize; ++j) {
+      int64_t c = 0;
+      for (; c + kLanes <= count; c += kLanes) {
+        store(room + j * kColumns + c, from.value_columns(j, begin + c));
+      }
+      if (c == count) continue;
+      // The last columns of a width that is no multiple of 16, without reading beyond the page.
+      uint8_t last[kLanes * 4] = {};
+      const int64_t bytes = element_bytes(kType);
+      memcpy(last, page + (j * dim + begin + c) * bytes, static_cast<size_t>((count - c) * bytes));
+      const V16 x = load_elements<kType>(last, 0);
+      store(room + j * kColumns + c, kType == KvType::kI8 ? mul(x, set1(from.scales[j])) : x);
     }
-  }
+  });
   return room;
 }
 
+// Keys or elements between two calls of Fetch::step and how many of those a loop's round has.
+constexpr int kSteps = 4;
+
+// Calls f(i), and fetch.step(), for i in [0, count).
+template <class F>
+inline void walk(int64_t count, Fetch& fetch, F&& f) {
+  int64_t i = 0;
+  for (; i + kSteps <= count; i += kSteps) {
+#pragma GCC unroll 4
+    for (int n = 0; n < kSteps; ++n) {
+      fetch.step();
+      f(i + n);
+    }
+  }
+  for (; i < count; ++i) f(i);
+}
+
 // s += q.k over some elements, for kTile queries and kPages pages at once, in their p from `page`.
-template <int kTile, int kPages>
-inline void score_pages(Query* queries, const KeyRows& k, int page, Fetch& fetch) {
+// Keys are read from `pages` and left in k.rows where they are not floats yet.
+template <int kTile, int kPages, KvType kFrom>
+[[gnu::noinline]] void score_pages(Query* queries, const KeyRows& k, const uint8_t* const* pages,
+                                   int64_t key_dim, int page, Fetch& fetch) {
   V16 acc[kTile][kPages];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
@@ -144,22 +193,33 @@ inline void score_pages(Query* queries, const KeyRows& k, int page, Fetch& fetch
     }
   }
   const float *rows[kPages], *q[kTile];
+  const uint8_t* from[kPages];
+  const int64_t begin = k.begin;
 #pragma GCC unroll 4
-  for (int p = 0; p < kPages; ++p) rows[p] = k.rows[page + p];
+  for (int p = 0; p < kPages; ++p) {
+    rows[p] = k.rows[page + p];
+    from[p] = pages[page + p];
+  }
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) q[t] = queries[t].q + k.begin;
-  for (int64_t d = 0; d < k.count; ++d) {
+  walk(k.count, fetch, [&](int64_t d) {
     V16 key[kPages];
 #pragma GCC unroll 4
-    for (int p = 0; p < kPages; ++p) key[p] = load(rows[p] + d * kPageSize);
-    fetch.step();
+    for (int p = 0; p < kPages; ++p) {
+      if constexpr (kFrom == KvType::kF32) {
+        key[p] = load(rows[p] + d * kPageSize);
+      } else {
+        key[p] = Page<kFrom>(from[p], key_dim).key_element(begin + d);
+        store(const_cast<float*>(rows[p]) + d * kPageSize, key[p]);
+      }
+    }
 #pragma GCC unroll 4
     for (int t = 0; t < kTile; ++t) {
       const V16 x = set1(q[t][d]);
 #pragma GCC unroll 4
       for (int p = 0; p < kPages; ++p) acc[t][p] = fma(x, key[p], acc[t][p]);
     }
-  }
+  });
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
@@ -167,56 +227,90 @@ inline void score_pages(Query* queries, const KeyRows& k, int page, Fetch& fetch
   }
 }
 
-// Turns a block's scores into p, and rescales what came before.
-inline void softmax_block(Query& query, int64_t first_key, int pages, float scale, int64_t dim) {
-  const V16 lowest = set1(-__builtin_inff());
-  V16 s[kBlockPages], top = lowest;
-  for (int p = 0; p < pages; ++p) {
-    const int64_t left = query.limit - first_key - p * kPageSize;
-    s[p] = keep(mul(load(query.p + p * kPageSize), set1(scale)), left, lowest);
-    top = max(top, s[p]);
+// Rescales what a query has summed up, for a larger maximum m.
+inline void raise_max(Query& query, float m, int64_t dim) {
+  const V16 shrink = exp(sub(set1(query.max), set1(m)));
+  query.sum = mul(query.sum, shrink);
+  for (int64_t d = 0; d < dim; d += kLanes) {
+    const int64_t n = lanes_left(dim - d);
+    store_n(query.out + d, mul(load_n(query.out + d, n), shrink), n);
   }
-  const float block_max = max_lane(top);
-  const float m = query.max > block_max ? query.max : block_max;
-  if (query.max != m) {
-    const V16 shrink = exp(sub(set1(query.max), set1(m)));
-    query.sum = mul(query.sum, shrink);
-    for (int64_t d = 0; d < dim; d += kLanes) {
-      const int64_t n = lanes_left(dim - d);
-      store_n(query.out + d, mul(load_n(query.out + d, n), shrink), n);
+  query.max = m;
+}
+
+// Turns a block's scores into p, and rescales what came before. Queries side by side: one alone
+// would wait for its maximum and then for its exponentials.
+template <int kTile>
+inline void softmax_block(Query* queries, int64_t first_key, int pages, float scale, int64_t dim) {
+  float top[kTile];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTile; ++t) {
+    const V16 lowest = set1(-__builtin_inff());
+    V16 lanes = lowest;
+    for (int p = 0; p < pages; ++p) {
+      float* const at = queries[t].p + p * kPageSize;
+      const int64_t left = queries[t].limit - first_key - p * kPageSize;
+      V16 s = mul(load(at), set1(scale));
+      if (left < kPageSize) s = keep(s, left, lowest);
+      store(at, s);
+      lanes = max(lanes, s);
     }
-    query.max = m;
+    top[t] = max_lane(lanes);
+  }
+  for (int t = 0; t < kTile; ++t) {
+    const float m = queries[t].max > top[t] ? queries[t].max : top[t];
+    if (queries[t].max != m) raise_max(queries[t], m, dim);
   }
   for (int p = 0; p < pages; ++p) {
-    const V16 e = exp(sub(s[p], set1(m)));
-    query.sum = add(query.sum, e);
-    store(query.p + p * kPageSize, e);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTile; ++t) {
+      float* const at = queries[t].p + p * kPageSize;
+      const V16 e = exp(sub(load(at), set1(queries[t].max)));
+      queries[t].sum = add(queries[t].sum, e);
+      store(at, e);
+    }
   }
 }
 
 // out += sum_j p_j v_j over a block's keys [0, count): kWide x 16 of the columns, from `column` of
-// them and `to` of out.
-template <int kTile, int kWide>
-inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int64_t column,
-                       int64_t to, Fetch& fetch) {
+// them and `to` of out. Values are read from `pages` and left in v.rows where they are not floats
+// yet.
+template <int kTile, int kWide, KvType kFrom>
+[[gnu::noinline]] void add_values(Query* queries, const ValueColumns& v,
+                                  const uint8_t* const* pages, int64_t value_dim, int64_t count,
+                                  int64_t column, Fetch& fetch) {
+  const int64_t to = v.begin + column;
   V16 acc[kTile][kWide];
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 4
     for (int w = 0; w < kWide; ++w) acc[t][w] = load(queries[t].out + to + w * kLanes);
   }
-  for (int64_t j = 0; j < count; ++j) {
-    const float* row = v.rows[j / kPageSize] + j % kPageSize * v.stride + column;
-    V16 b[kWide];
+  for (int64_t first = 0; first < count; first += kPageSize) {
+    const float* const rows = v.rows[first / kPageSize] + column;
+    const Page<kFrom> from(pages[first / kPageSize], value_dim);
+    const int64_t stride = v.stride;
+    const float* p[kTile];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) b[w] = load(row + w * kLanes);
-    fetch.step();
+    for (int t = 0; t < kTile; ++t) p[t] = queries[t].p + first;
+    walk(count - first < kPageSize ? count - first : kPageSize, fetch, [&](int64_t j) {
+      V16 b[kWide];
 #pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) {
-      const V16 p = set1(queries[t].p[j]);
+      for (int w = 0; w < kWide; ++w) {
+        if constexpr (kFrom == KvType::kF32) {
+          b[w] = load(rows + j * stride + w * kLanes);
+        } else {
+          b[w] = from.value_columns(j, to + w * kLanes);
+          store(const_cast<float*>(rows) + j * stride + w * kLanes, b[w]);
+        }
+      }
 #pragma GCC unroll 4
-      for (int w = 0; w < kWide; ++w) acc[t][w] = fma(p, b[w], acc[t][w]);
-    }
+      for (int t = 0; t < kTile; ++t) {
+        const V16 x = set1(p[t][j]);
+#pragma GCC unroll 4
+        for (int w = 0; w < kWide; ++w) acc[t][w] = fma(x, b[w], acc[t][w]);
+      }
+    });
   }
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) {
@@ -227,9 +321,8 @@ inline void add_values(Query* queries, const ValueColumns& v, int64_t count, int
 
 // The same for the last columns of a head whose width is no multiple of 16.
 template <int kTile>
-inline void add_values_tail(Query* queries, const ValueColumns& v, int64_t count, int64_t column,
-                            int64_t to) {
-  const int64_t n = v.width - column;
+inline void add_values_tail(Query* queries, const ValueColumns& v, int64_t count, int64_t column) {
+  const int64_t n = v.width - column, to = v.begin + column;
   for (int t = 0; t < kTile; ++t) {
     V16 acc = load_n(queries[t].out + to, n);
     for (int64_t j = 0; j < count; ++j) {
@@ -248,60 +341,92 @@ inline int64_t keys_seen(const Query* queries, int64_t first) {
   return limit - first < kBlockKeys ? limit - first : kBlockKeys;
 }
 
-// kTile queries meet some elements of a block's keys. kSide is how many pages, or column groups
-// below, run side by side.
-template <int kTile, int kSide>
-void meet_keys(const Attention& a, const KeyBlock& b, const KeyRows& k, Fetch& fetch,
-               Query* queries) {
-  const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
-  int page = 0;
-  for (; page + kSide <= pages; page += kSide) score_pages<kTile, kSide>(queries, k, page, fetch);
-  for (; page < pages; ++page) score_pages<kTile, 1>(queries, k, page, fetch);
-  if (k.begin + k.count < a.key_dim) return;
-  for (int t = 0; t < kTile; ++t) softmax_block(queries[t], b.first, pages, a.scale, a.value_dim);
+// kTile queries meet some elements of a block's keys, of type kFrom, from `page` on. kSide is how
+// many pages, or column groups below, run side by side; half as many take what is left.
+template <int kTile, int kSide, KvType kFrom>
+void score_block(const Attention& a, const KeyBlock& b, const KeyRows& k, int page, int pages,
+                 Fetch& fetch, Query* queries) {
+  for (; page + kSide <= pages; page += kSide) {
+    score_pages<kTile, kSide, kFrom>(queries, k, b.keys, a.key_dim, page, fetch);
+  }
+  if constexpr (kSide > 1) {
+    score_block<kTile, kSide / 2, kFrom>(a, b, k, page, pages, fetch, queries);
+  }
+}
+
+template <int kTile, int kSide, KvType kFrom>
+void add_block(const Attention& a, const KeyBlock& b, const ValueColumns& v, int64_t count,
+               int64_t column, Fetch& fetch, Query* queries) {
+  for (; column + kSide * kLanes <= v.width; column += kSide * kLanes) {
+    add_values<kTile, kSide, kFrom>(queries, v, b.values, a.value_dim, count, column, fetch);
+  }
+  if constexpr (kSide > 1) {
+    add_block<kTile, kSide / 2, kFrom>(a, b, v, count, column, fetch, queries);
+  } else if (column < v.width) {
+    add_values_tail<kTile>(queries, v, count, column);
+  }
 }
 
 template <int kTile, int kSide>
-void meet_values(const KeyBlock& b, const ValueColumns& v, int64_t to, Fetch& fetch,
+void meet_keys(const Attention& a, const KeyBlock& b, KeyRows& k, Fetch& fetch, Query* queries) {
+  const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
+  if (k.turned) {
+    score_block<kTile, kSide, KvType::kF32>(a, b, k, 0, pages, fetch, queries);
+  } else {
+    with_narrow_type(a.type, [&]<KvType kType>() {
+      score_block<kTile, kSide, kType>(a, b, k, 0, pages, fetch, queries);
+    });
+    k.turned = true;
+  }
+  if (k.begin + k.count < a.key_dim) return;
+  softmax_block<kTile>(queries, b.first, pages, a.scale, a.value_dim);
+}
+
+template <int kTile, int kSide>
+void meet_values(const Attention& a, const KeyBlock& b, ValueColumns& v, Fetch& fetch,
                  Query* queries) {
   const int64_t count = keys_seen<kTile>(queries, b.first);
-  int64_t column = 0;
-  for (; column + kSide * kLanes <= v.width; column += kSide * kLanes) {
-    add_values<kTile, kSide>(queries, v, count, column, to + column, fetch);
-  }
-  for (; column + kLanes <= v.width; column += kLanes) {
-    add_values<kTile, 1>(queries, v, count, column, to + column, fetch);
-  }
-  if (column < v.width) add_values_tail<kTile>(queries, v, count, column, to + column);
+  if (v.turned) return add_block<kTile, kSide, KvType::kF32>(a, b, v, count, 0, fetch, queries);
+  with_narrow_type(a.type, [&]<KvType kType>() {
+    add_block<kTile, kSide, kType>(a, b, v, count, 0, fetch, queries);
+  });
+  v.turned = true;
 }
 
-// Elements of a block's keys from `begin` on, at most kColumns.
-void read_keys(const Attention& a, const KeyBlock& b, int64_t begin, Room& room, KeyRows& k) {
+// Elements of a block's keys from `begin` on, at most kColumns. Where all queries see the same of
+// them, `alike`, what is not float yet is turned by the first tile of queries on its way.
+void read_keys(const Attention& a, const KeyBlock& b, int64_t begin, bool alike, Room& room,
+               KeyRows& k) {
   k.begin = begin;
   k.count = a.key_dim - begin < kColumns ? a.key_dim - begin : kColumns;
+  k.turned = !alike || a.type == KvType::kF32;
   for (int p = 0; p < b.pages; ++p) {
-    k.rows[p] = key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, room.block[p]);
+    float* const to = room.block[p];
+    k.rows[p] = k.turned ? key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, to) : to;
   }
 }
 
-// A block's values from `column` on: all of them, or kColumns where they are to be turned.
-void read_values(const Attention& a, const KeyBlock& b, int64_t column, Room& room,
+// A block's values from column `begin` on: all of them, or kColumns where they are to be turned.
+void read_values(const Attention& a, const KeyBlock& b, int64_t begin, bool alike, Room& room,
                  ValueColumns& v) {
   const bool in_place = a.v && a.type == KvType::kF32;
-  v.width = a.value_dim - column;
+  v.begin = begin;
+  v.width = a.value_dim - begin;
   if (!in_place && v.width > kColumns) v.width = kColumns;
   v.stride = in_place ? a.value_dim : kColumns;
+  v.turned = in_place || !alike || !a.v || v.width % kLanes != 0;
   for (int p = 0; p < b.pages; ++p) {
     float* const to = room.block[p];
+    v.rows[p] = to;
+    if (!v.turned) continue;
     if (a.v) {
-      v.rows[p] = value_rows(a.type, b.values[p], a.value_dim, column, v.width, to);
+      v.rows[p] = value_rows(a.type, b.values[p], a.value_dim, begin, v.width, to);
       continue;
     }
-    const float* from = key_rows(a.type, b.keys[p], a.key_dim, column, v.width, room.page);
+    const float* from = key_rows(a.type, b.keys[p], a.key_dim, begin, v.width, room.page);
     for (int64_t c = 0; c < v.width; ++c) {
       for (int64_t j = 0; j < kPageSize; ++j) to[j * kColumns + c] = from[c * kPageSize + j];
     }
-    v.rows[p] = to;
   }
 }
 
@@ -388,19 +513,20 @@ void attention(const Attention& a, int64_t row_begin, int64_t row_end) {
     // Later rows see more: those that see this block are the last ones.
     const int64_t blind = first - a.position - row_begin;
     const int64_t begin = (blind > 0 ? blind : 0) * a.heads;
+    const bool alike = total - begin == a.heads;  // one row
     Fetch fetch = open_fetch(
         a, first + kBlockKeys < limit ? open_block(a, first + kBlockKeys, limit) : KeyBlock{},
         total - begin);
     for (int64_t element = 0; element < a.key_dim; element += k.count) {
-      read_keys(a, b, element, room, k);
+      read_keys(a, b, element, alike, room, k);
       for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
         meet_keys<kTile, kSide>(a, b, k, fetch, q);
       });
     }
     for (int64_t column = 0; column < a.value_dim; column += v.width) {
-      read_values(a, b, column, room, v);
+      read_values(a, b, column, alike, room, v);
       for_each_tile(queries, begin, total, [&]<int kTile, int kSide>(Query* q) {
-        meet_values<kTile, kSide>(b, v, column, fetch, q);
+        meet_values<kTile, kSide>(a, b, v, fetch, q);
       });
     }
   }

@@ -7,90 +7,223 @@
 
 namespace {
 
+// Queries that meet pages together, and how many pages, or column groups, side by side.
+constexpr bool kManyRegisters = kTileRows * kTilePanels >= 16;
+constexpr int kGradientTile = kManyRegisters ? 8 : 4, kGradientSide = kManyRegisters ? 2 : 1;
+static_assert(kGradientSide <= kBackwardPages);
+
 struct QueryGradient {
   const float *q, *dout;
   float* dq;
   int64_t limit;
   float lse, delta;
-  V16 p, ds;
-  float p_lanes[kPageSize], ds_lanes[kPageSize];
+  V16 p[kGradientSide], ds[kGradientSide];
+  float ds_lanes[kGradientSide * kPageSize];
 };
 
-// p and ds of kTile queries against one page.
-template <int kTile>
-inline void score_gradients(QueryGradient* g, const Attention& a, const float* k,
-                            const float* v_transposed, int64_t first_key) {
-  V16 s[kTile], dp[kTile];
-#pragma GCC unroll 4
-  for (int t = 0; t < kTile; ++t) s[t] = dp[t] = set1(0.0f);
-  for (int64_t d = 0; d < a.key_dim; ++d) {
-    const V16 key = load(k + d * kPageSize);
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) s[t] = fma(set1(g[t].q[d]), key, s[t]);
-  }
-  for (int64_t d = 0; d < a.value_dim; ++d) {
-    const V16 value = load(v_transposed + d * kPageSize);
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) dp[t] = fma(set1(g[t].dout[d]), value, dp[t]);
-  }
-  const V16 zero = set1(0.0f);
-#pragma GCC unroll 4
+// A page as its gradients want it: keys by rows too, values and their gradients by columns.
+struct PageView {
+  const float *k, *k_rows, *v;
+  float *dk, *dv;
+  int64_t first_key;
+};
+
+// s[t][p] += x_t.y_p over elements [0, dim): x_t(t) are queries' rows, y_p(p) pages of columns.
+template <int kTile, int kPages, class Rows, class Columns>
+inline void dot_pages(int64_t dim, const Rows& x, const Columns& y, V16 (&s)[kTile][kPages]) {
+#pragma GCC unroll 8
   for (int t = 0; t < kTile; ++t) {
-    const int64_t left = g[t].limit - first_key;
-    const V16 p = exp(sub(mul(s[t], set1(a.scale)), set1(g[t].lse)));
-    const V16 ds = mul(mul(p, sub(dp[t], set1(g[t].delta))), set1(a.scale));
-    g[t].p = keep(p, left, zero);
-    g[t].ds = keep(ds, left, zero);
-    store(g[t].p_lanes, g[t].p);
-    store(g[t].ds_lanes, g[t].ds);
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) s[t][p] = set1(0.0f);
+  }
+  const float *rows[kTile], *columns[kPages];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) rows[t] = x(t);
+#pragma GCC unroll 2
+  for (int p = 0; p < kPages; ++p) columns[p] = y(p);
+#pragma GCC unroll 2
+  for (int64_t d = 0; d < dim; ++d) {
+    V16 column[kPages];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) column[p] = load(columns[p] + d * kPageSize);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTile; ++t) {
+      const V16 row = set1(rows[t][d]);
+#pragma GCC unroll 2
+      for (int p = 0; p < kPages; ++p) s[t][p] = fma(row, column[p], s[t][p]);
+    }
   }
 }
 
-template <int kTile>
-inline void add_gradients(QueryGradient* g, const Attention& a, const float* k_rows, int64_t keys,
-                          float* dk, float* dv) {
-  // Where values are columns of keys, so are their gradients; query by query in one chain.
-  const int64_t shared = a.v ? 0 : a.value_dim;
-  for (int64_t d = 0; d < shared; ++d) {
-    V16 acc = load(dk + d * kPageSize);
-#pragma GCC unroll 4
+// p and ds of kTile queries against some pages.
+template <int kTile, int kPages>
+[[gnu::noinline]] void score_gradients(QueryGradient* g, const Attention& a,
+                                       const PageView* pages) {
+  V16 s[kTile][kPages], dp[kTile][kPages];
+  dot_pages(
+      a.key_dim, [&](int t) { return g[t].q; }, [&](int p) { return pages[p].k; }, s);
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) {
+      g[t].p[p] = exp(sub(mul(s[t][p], set1(a.scale)), set1(g[t].lse)));
+    }
+  }
+  dot_pages(
+      a.value_dim, [&](int t) { return g[t].dout; }, [&](int p) { return pages[p].v; }, dp);
+  const V16 zero = set1(0.0f);
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) {
+      const int64_t left = g[t].limit - pages[p].first_key;
+      const V16 ds = mul(mul(g[t].p[p], sub(dp[t][p], set1(g[t].delta))), set1(a.scale));
+      g[t].p[p] = keep(g[t].p[p], left, zero);
+      g[t].ds[p] = keep(ds, left, zero);
+      store(g[t].ds_lanes + p * kPageSize, g[t].ds[p]);
+    }
+  }
+}
+
+// to += sum_t weights[t] rows[t], element by element: each a chain over the queries.
+template <int kTile, int kPages>
+[[gnu::noinline]] void add_outer(const float* const (&rows)[kTile],
+                                 const V16 (&weights)[kTile][kPages], float* const (&to)[kPages],
+                                 int64_t begin, int64_t end) {
+  V16 w[kTile][kPages];
+  const float* x[kTile];
+  float* out[kPages];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) {
+    x[t] = rows[t];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) w[t][p] = weights[t][p];
+  }
+#pragma GCC unroll 2
+  for (int p = 0; p < kPages; ++p) out[p] = to[p];
+  for (int64_t d = begin; d < end; ++d) {
+    V16 acc[kPages];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) acc[p] = load(out[p] + d * kPageSize);
+#pragma GCC unroll 8
     for (int t = 0; t < kTile; ++t) {
-      acc = fma(set1(g[t].q[d]), g[t].ds, acc);
-      acc = fma(set1(g[t].dout[d]), g[t].p, acc);
+      const V16 element = set1(x[t][d]);
+#pragma GCC unroll 2
+      for (int p = 0; p < kPages; ++p) acc[p] = fma(element, w[t][p], acc[p]);
     }
-    store(dk + d * kPageSize, acc);
+#pragma GCC unroll 2
+    for (int p = 0; p < kPages; ++p) store(out[p] + d * kPageSize, acc[p]);
   }
-  for (int64_t d = shared; d < a.key_dim; ++d) {
-    V16 acc = load(dk + d * kPageSize);
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) acc = fma(set1(g[t].q[d]), g[t].ds, acc);
-    store(dk + d * kPageSize, acc);
-  }
-  for (int64_t d = 0; d < a.key_dim; d += kLanes) {
-    const int64_t n = lanes_left(a.key_dim - d);
-    V16 dq[kTile];
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) dq[t] = load_n(g[t].dq + d, n);
-    for (int64_t j = 0; j < keys; ++j) {
-      const V16 key = load_n(k_rows + j * a.key_dim + d, n);
-#pragma GCC unroll 4
-      for (int t = 0; t < kTile; ++t) dq[t] = fma(set1(g[t].ds_lanes[j]), key, dq[t]);
+}
+
+// dk += ds q and dv += p dout.
+template <int kTile, int kPages>
+void add_page_gradients(const QueryGradient* g, const Attention& a, const PageView* pages) {
+  const float *q[kTile], *dout[kTile];
+  V16 p[kTile][kPages], ds[kTile][kPages];
+  float *dk[kPages], *dv[kPages];
+  for (int t = 0; t < kTile; ++t) {
+    q[t] = g[t].q;
+    dout[t] = g[t].dout;
+    for (int i = 0; i < kPages; ++i) {
+      p[t][i] = g[t].p[i];
+      ds[t][i] = g[t].ds[i];
     }
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) store_n(g[t].dq + d, dq[t], n);
   }
-  for (int64_t d = 0; a.v && d < a.value_dim; d += kLanes) {
+  for (int i = 0; i < kPages; ++i) {
+    dk[i] = pages[i].dk;
+    dv[i] = pages[i].dv;
+  }
+  if (a.v) {
+    add_outer(dout, p, dv, 0, a.value_dim);
+    return add_outer(q, ds, dk, 0, a.key_dim);
+  }
+  // Where values are columns of keys, so are their gradients; query by query in one chain.
+  for (int i = 0; i < kPages; ++i) {
+    for (int64_t d = 0; d < a.value_dim; ++d) {
+      V16 acc = load(dk[i] + d * kPageSize);
+      for (int t = 0; t < kTile; ++t) {
+        acc = fma(set1(q[t][d]), ds[t][i], acc);
+        acc = fma(set1(dout[t][d]), p[t][i], acc);
+      }
+      store(dk[i] + d * kPageSize, acc);
+    }
+  }
+  add_outer(q, ds, dk, a.value_dim, a.key_dim);
+}
+
+// Sixteen elements, or n of them: whole loads and stores are faster, above all one after the other.
+template <bool kWhole>
+inline V16 load_some(const float* p, int64_t n) {
+  return kWhole ? load(p) : load_n(p, n);
+}
+template <bool kWhole>
+inline void store_some(float* p, V16 x, int64_t n) {
+  if constexpr (kWhole) {
+    store(p, x);
+  } else {
+    store_n(p, x, n);
+  }
+}
+
+// dq += ds k for kWide x 16 columns from d on, or for n, key by key.
+template <int kTile, int kWide, bool kWhole>
+[[gnu::noinline]] void add_query_gradients(const QueryGradient* g, const float* const* k_rows,
+                                           int64_t dim, int64_t keys, int64_t d, int64_t n) {
+  V16 dq[kTile][kWide];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) {
+#pragma GCC unroll 2
+    for (int w = 0; w < kWide; ++w) dq[t][w] = load_some<kWhole>(g[t].dq + d + w * kLanes, n);
+  }
+  const float* ds[kTile];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) ds[t] = g[t].ds_lanes;
+  for (int64_t j = 0; j < keys; ++j) {
+    const float* const row = k_rows[j / kPageSize] + j % kPageSize * dim + d;
+    V16 key[kWide];
+#pragma GCC unroll 2
+    for (int w = 0; w < kWide; ++w) key[w] = load_some<kWhole>(row + w * kLanes, n);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTile; ++t) {
+      const V16 x = set1(ds[t][j]);
+#pragma GCC unroll 2
+      for (int w = 0; w < kWide; ++w) dq[t][w] = fma(x, key[w], dq[t][w]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kTile; ++t) {
+#pragma GCC unroll 2
+    for (int w = 0; w < kWide; ++w) store_n(g[t].dq + d + w * kLanes, dq[t][w], n);
+  }
+}
+
+// Calls f, for all columns [0, dim), with how many groups of 16 run side by side, whether they are
+// whole, the first column and, if not, how many are left.
+template <int kWide = kGradientSide, class F>
+inline void for_each_columns(int64_t dim, F&& f, int64_t d = 0) {
+  for (; d + kWide * kLanes <= dim; d += kWide * kLanes) {
+    f.template operator()<kWide, true>(d, kLanes);
+  }
+  if constexpr (kWide > 1) {
+    for_each_columns<kWide / 2>(dim, f, d);
+  } else if (d < dim) {
+    f.template operator()<1, false>(d, dim - d);
+  }
+}
+
+// dout.out of query i.
+inline float query_delta(const AttentionBackward& b, int64_t i) {
+  const Attention& a = b.forward;
+  const int64_t row = i / a.heads, head = i % a.heads;
+  const float* out = a.out + row * a.os + head * a.value_dim;
+  const float* dout = b.dout + row * b.ds + head * a.value_dim;
+  V16 dot = set1(0.0f);
+  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
     const int64_t n = lanes_left(a.value_dim - d);
-    V16 dout[kTile];
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) dout[t] = load_n(g[t].dout + d, n);
-    for (int64_t j = 0; j < keys; ++j) {
-      V16 value = load_n(dv + j * a.value_dim + d, n);
-#pragma GCC unroll 4
-      for (int t = 0; t < kTile; ++t) value = fma(set1(g[t].p_lanes[j]), dout[t], value);
-      store_n(dv + j * a.value_dim + d, value, n);
-    }
+    dot = fma(load_n(dout + d, n), load_n(out + d, n), dot);
   }
+  return sum(dot);
 }
 
 inline void load_query(const AttentionBackward& b, int64_t i, QueryGradient& g) {
@@ -101,60 +234,79 @@ inline void load_query(const AttentionBackward& b, int64_t i, QueryGradient& g) 
   g.dq = b.dq + row * b.dqs + head * a.key_dim;
   g.limit = a.position + row + 1;
   g.lse = a.lse[row * a.ls + head];
-  const float* out = a.out + row * a.os + head * a.value_dim;
-  V16 dot = set1(0.0f);
-  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
-    const int64_t n = lanes_left(a.value_dim - d);
-    dot = fma(load_n(g.dout + d, n), load_n(out + d, n), dot);
-  }
-  g.delta = sum(dot);
+  g.delta = b.delta[i];
 }
 
-// A page as its gradients want it: keys by rows and values transposed too.
-struct PageView {
-  const float *k, *k_rows, *v_transposed;
-  float *dk, *dv;
-  int64_t first_key;
-};
-
-template <int kTile>
-inline void page_gradients(const AttentionBackward& b, int64_t i, const PageView& page) {
+// kTile queries from the i-th on meet some pages that follow each other.
+template <int kTile, int kPages>
+void page_gradients(const AttentionBackward& b, int64_t i, const PageView* pages) {
+  const Attention& a = b.forward;
   QueryGradient g[kTile];
-  int64_t keys = 0;
+  int64_t limit = 0;
   for (int t = 0; t < kTile; ++t) {
     load_query(b, i + t, g[t]);
-    keys = g[t].limit - page.first_key > keys ? g[t].limit - page.first_key : keys;
+    limit = g[t].limit > limit ? g[t].limit : limit;
   }
-  if (keys > kPageSize) keys = kPageSize;
-  score_gradients<kTile>(g, b.forward, page.k, page.v_transposed, page.first_key);
-  add_gradients<kTile>(g, b.forward, page.k_rows, keys, page.dk, page.dv);
+  if constexpr (kPages > 1) {
+    if (limit <= pages[1].first_key) return page_gradients<kTile, 1>(b, i, pages);
+  }
+  int64_t keys = limit - pages[0].first_key;
+  if (keys > kPages * kPageSize) keys = kPages * kPageSize;
+  score_gradients<kTile, kPages>(g, a, pages);
+  add_page_gradients<kTile, kPages>(g, a, pages);
+  const float* k_rows[kPages];
+  for (int p = 0; p < kPages; ++p) k_rows[p] = pages[p].k_rows;
+  for_each_columns(a.key_dim, [&]<int kWide, bool kWhole>(int64_t d, int64_t n) {
+    add_query_gradients<kTile, kWide, kWhole>(g, k_rows, a.key_dim, keys, d, n);
+  });
 }
 
-PageView open_page(const AttentionBackward& b, int64_t index) {
+// All tiles of the queries [i, total).
+template <int kPages, int kTile = kGradientTile>
+void tile_gradients(const AttentionBackward& b, int64_t i, int64_t total, const PageView* pages) {
+  for (; i + kTile <= total; i += kTile) page_gradients<kTile, kPages>(b, i, pages);
+  if constexpr (kTile > 1) tile_gradients<kPages, kTile / 2>(b, i, total, pages);
+}
+
+// out[c][r] = in[r][c] for `columns` of 16 rows `stride` apart, and back.
+inline void page_to_columns(const float* in, int64_t stride, int64_t columns, float* out) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < kPageSize; ++r) out[c * kPageSize + r] = in[r * stride + c];
+  }
+}
+inline void page_to_rows(const float* in, int64_t columns, float* out) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < kPageSize; ++r) out[r * columns + c] = in[c * kPageSize + r];
+  }
+}
+
+// Page `index` of a sequence; page_scratch floats of room.
+PageView open_page(const AttentionBackward& b, int64_t index, float* scratch) {
   const Attention& a = b.forward;
   const int64_t page = a.pages[index];
-  float *k_rows = b.scratch, *k_room = k_rows + a.key_dim * kPageSize;
-  float* v_transposed = k_room + a.key_dim * kPageSize;
+  float *const k_rows = scratch, *const k_room = k_rows + a.key_dim * kPageSize;
+  float *const v = k_room + a.key_dim * kPageSize, *const dv = v + a.value_dim * kPageSize;
   const float* k = key_rows(a.type, a.k + page * a.k_stride, a.key_dim, 0, a.key_dim, k_room);
-  for (int64_t d = 0; d < a.key_dim; ++d) {
-    for (int64_t j = 0; j < kPageSize; ++j) k_rows[j * a.key_dim + d] = k[d * kPageSize + j];
-  }
+  page_to_rows(k, a.key_dim, k_rows);
   PageView view = {k, k_rows, k, b.dk + page * b.dk_stride, nullptr, index * kPageSize};
   if (a.v == nullptr) return view;
   float room[kColumns * kPageSize];
   const int64_t stride = a.type == KvType::kF32 ? a.value_dim : kColumns;
   for (int64_t begin = 0; begin < a.value_dim; begin += kColumns) {
     const int64_t left = a.value_dim - begin, count = left < kColumns ? left : kColumns;
-    const float* v = value_rows(a.type, a.v + page * a.v_stride, a.value_dim, begin, count, room);
-    for (int64_t c = 0; c < count; ++c) {
-      for (int64_t j = 0; j < kPageSize; ++j) {
-        v_transposed[(begin + c) * kPageSize + j] = v[j * stride + c];
-      }
-    }
+    page_to_columns(value_rows(a.type, a.v + page * a.v_stride, a.value_dim, begin, count, room),
+                    stride, count, v + begin * kPageSize);
   }
-  view.v_transposed = v_transposed;
-  view.dv = b.dv + page * b.dv_stride;
+  page_to_columns(b.dv + page * b.dv_stride, a.value_dim, a.value_dim, dv);
+  view.v = v;
+  view.dv = dv;
   return view;
+}
+
+// Leaves the gradients of a page's values where they belong.
+void close_page(const AttentionBackward& b, int64_t index, const PageView& view) {
+  const Attention& a = b.forward;
+  if (a.v) page_to_rows(view.dv, a.value_dim, b.dv + a.pages[index] * b.dv_stride);
 }
 
 // One sequence and KV head, all its rows: pages outermost, so that a page's gradients stay near.
@@ -164,14 +316,24 @@ void attention_backward(const AttentionBackward& b, int64_t rows) {
     for (int64_t c = 0; c < a.heads * a.key_dim; ++c) b.dq[row * b.dqs + c] = 0.0f;
   }
   const int64_t pages = div_up(a.position + rows, kPageSize);
-  for (int64_t index = 0; index < pages; ++index) {
-    const PageView page = open_page(b, index);
-    // The first row that sees this page's first key.
-    const int64_t first = page.first_key - a.position;
-    int64_t i = (first > 0 ? first : 0) * a.heads;
-    const int64_t total = rows * a.heads;
-    for (; i + 4 <= total; i += 4) page_gradients<4>(b, i, page);
-    for (; i < total; ++i) page_gradients<1>(b, i, page);
+  const int64_t total = rows * a.heads;
+  for (int64_t i = 0; i < total; ++i) b.delta[i] = query_delta(b, i);
+  for (int64_t index = 0; index < pages; index += kGradientSide) {
+    const bool side_by_side = index + kGradientSide <= pages;
+    const int open = side_by_side ? kGradientSide : 1;
+    PageView views[kGradientSide];
+    for (int p = 0; p < open; ++p) {
+      views[p] = open_page(b, index + p, b.scratch + p * page_scratch(a.key_dim, a.value_dim));
+    }
+    // The first row that sees the first key.
+    const int64_t first = views[0].first_key - a.position;
+    const int64_t begin = (first > 0 ? first : 0) * a.heads;
+    if (side_by_side) {
+      tile_gradients<kGradientSide>(b, begin, total, views);
+    } else {
+      tile_gradients<1>(b, begin, total, views);
+    }
+    for (int p = 0; p < open; ++p) close_page(b, index + p, views[p]);
   }
 }
 

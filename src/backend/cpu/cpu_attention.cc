@@ -161,7 +161,10 @@ void CpuOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out
   const int64_t families = static_cast<int64_t>(family.size());
   family.push_back(seqs.size());
   const int64_t group = q.cols / kv.key_dim / kv.kv_heads;
-  const int64_t scratch_floats = attention_backward_scratch(kv.key_dim, kv.value_dim);
+  const int64_t page_floats = attention_backward_scratch(kv.key_dim, kv.value_dim);
+  int64_t rows = 0;
+  for (const Sequence& s : seqs) rows = std::max(rows, s.count);
+  const int64_t scratch_floats = page_floats + rows * group;
   float* const scratch_base = scratch(families * kv.kv_heads * scratch_floats);
   pool_.run(families * kv.kv_heads, [&](int64_t i) {
     const int64_t g = i % kv.kv_heads;
@@ -178,6 +181,7 @@ void CpuOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out
       b.dk_stride = kv.kv_heads * kv.key_dim * kPageSize;
       b.dv_stride = kv.kv_heads * kv.value_dim * kPageSize;
       b.scratch = scratch_base + i * scratch_floats;
+      b.delta = b.scratch + page_floats;
       kernels_.attention_backward(b, seqs[s].count);
     }
   });

@@ -157,11 +157,17 @@ struct AttentionBackward {
   float* dk;
   float* dv;                     // null where forward.v is
   int64_t dk_stride, dv_stride;  // floats from one page of this head to the next
+  float* delta;                  // room for rows x heads
   float* scratch;                // attention_backward_scratch(key_dim, value_dim) floats
 };
 
+inline constexpr int kBackwardPages = 2;  // pages at hand at a time, at most
+
+inline constexpr int64_t page_scratch(int64_t key_dim, int64_t value_dim) {
+  return 2 * (key_dim + value_dim) * kPageSize;
+}
 inline constexpr int64_t attention_backward_scratch(int64_t key_dim, int64_t value_dim) {
-  return (2 * key_dim + value_dim) * kPageSize;
+  return kBackwardPages * page_scratch(key_dim, value_dim);
 }
 
 struct LogSoftmax {
