@@ -2,6 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdint>
+
 namespace r1 {
 
 int64_t Batch::add(std::span<const int32_t> ids, int64_t position, const int32_t* pages,
@@ -39,10 +42,20 @@ KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
       shape_(config.kv_shape()),
       memory_(static_cast<size_t>(page_bytes(config, layers) * pages)) {
 #ifdef MADV_NOHUGEPAGE
-  // A token's keys lie in as many places as there are layers, twice: in huge pages the first one
-  // would make the system clear hundreds of megabytes, and a short context hold them. (A small
-  // cache's memory is not the system's to advise on: refused.)
-  ::madvise(memory_.data(), memory_.bytes(), MADV_NOHUGEPAGE);
+  // Tokens lie in as many places as there are layers, twice: in huge pages the first one would make
+  // the system clear hundreds of megabytes, and a short context hold them. So each place begins
+  // with small pages; what a long context reads beyond them for every token lies in huge ones. (A
+  // small cache's memory is not the system's to advise on: refused.)
+  constexpr uintptr_t kSmall = uintptr_t{1} << 20, kSystemPage = 4096;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(memory_.data()) + memory_.bytes();
+  for (int64_t i = 0; i < layers; ++i) {
+    const KvLayer place = layer(i);
+    for (const void* at : {place.k, place.v}) {
+      const uintptr_t begin = reinterpret_cast<uintptr_t>(at) / kSystemPage * kSystemPage;
+      if (at)
+        ::madvise(reinterpret_cast<void*>(begin), std::min(kSmall, end - begin), MADV_NOHUGEPAGE);
+    }
+  }
 #endif
 }
 
