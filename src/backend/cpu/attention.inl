@@ -9,14 +9,11 @@
 // leaves its sums as they are: a query's bits do not depend on its neighbours.
 #pragma once
 
-#include "backend/cpu/math.inl"
+#include "backend/cpu/kv_pages.inl"
 
 namespace {
 
 constexpr int kBlockKeys = kBlockPages * kPageSize;
-
-// Elements of keys, or of values, that are at hand as floats at a time.
-constexpr int kColumns = 64;
 
 struct Query {
   const float* q;
@@ -60,12 +57,18 @@ struct Fetch {
   }
 };
 
+// For what does not lie in the pages as it is needed: first a block's keys, then its values.
+struct Room {
+  alignas(64) float block[kBlockPages][kColumns * kPageSize];
+  alignas(64) float page[kColumns * kPageSize];
+};
+
 // Elements [begin, begin + count) of a block's keys: those of element begin + d of page p at
 // rows[p][d * kPageSize].
 struct KeyRows {
   const float* rows[kBlockPages];
   int64_t begin, count;
-  bool turned;  // if not, rows are in the room, and the first tile of queries fills them
+  Room* to_fill;  // if not null, that is where rows are, and the first tile of queries fills them
 };
 
 // Some columns of a block's values, row by row: column c of key j at rows[j / 16][j % 16 * stride +
@@ -73,105 +76,16 @@ struct KeyRows {
 struct ValueColumns {
   const float* rows[kBlockPages];
   int64_t begin, stride, width;
-  bool turned;
+  Room* to_fill;
 };
 
-// For what does not lie in the pages as it is needed: first a block's keys, then its values.
-struct Room {
-  alignas(64) float block[kBlockPages][kColumns * kPageSize];
-  alignas(64) float page[kColumns * kPageSize];
-};
-
-constexpr int64_t element_bytes(KvType type) {
-  return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1;
-}
-
-// Sixteen elements of a page from the i-th on, in int8 yet to be scaled.
-template <KvType kType>
-inline V16 load_elements(const uint8_t* page, int64_t i) {
-  if constexpr (kType == KvType::kF32) return load(reinterpret_cast<const float*>(page) + i);
-  if constexpr (kType == KvType::kBF16)
-    return load_bf16(reinterpret_cast<const uint16_t*>(page) + i);
-  if constexpr (kType == KvType::kI8) return load_bytes(reinterpret_cast<const int8_t*>(page) + i);
-}
-
-// A page's keys, element by element, or its values, key by key, as floats; they have `dim`
-// elements.
-template <KvType kType>
-struct Page {
-  const uint8_t* at;
-  int64_t dim;
-  const float* scales;  // of int8, one a key
-
-  Page(const uint8_t* page, int64_t width)
-      : at(page), dim(width), scales(reinterpret_cast<const float*>(page + width * kPageSize)) {}
-
-  V16 key_element(int64_t d) const {
-    const V16 x = load_elements<kType>(at, d * kPageSize);
-    return kType == KvType::kI8 ? mul(x, load(scales)) : x;
-  }
-  // Columns [c, c + 16) of the value of key j.
-  V16 value_columns(int64_t j, int64_t c) const {
-    const V16 x = load_elements<kType>(at, j * dim + c);
-    return kType == KvType::kI8 ? mul(x, set1(scales[j])) : x;
-  }
-};
-
-// Calls f with the type of pages that are not float.
-template <class F>
-inline void with_narrow_type(KvType type, F&& f) {
-  if (type == KvType::kBF16) {
-    f.template operator()<KvType::kBF16>();
-  } else {
-    f.template operator()<KvType::kI8>();
-  }
-}
-
-// Elements [begin, begin + count) of a page's keys, which have `dim`: where they lie, or in `room`.
-inline const float* key_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
-                             int64_t count, float* room) {
-  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin * kPageSize;
-  with_narrow_type(type, [&]<KvType kType>() {
-    const Page<kType> from(page, dim);
-    for (int64_t d = 0; d < count; ++d) store(room + d * kPageSize, from.key_element(begin + d));
-  });
-  return room;
-}
-
-// Columns [begin, begin + count) of a page's values, which have `dim`: where they lie, rows `dim`
-// apart, or in `room`, rows kColumns apart.
-inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, int64_t begin,
-                               int64_t count, float* room) {
-  if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin;
-  with_narrow_type(type, [&]<KvType kType>() {
-    const Page<kType> from(page, dim);
-    for (int64_t j = 0; j < kPageSize; ++j) {
-      int64_t c = 0;
-      for (; c + kLanes <= count; c += kLanes) {
-        store(room + j * kColumns + c, from.value_columns(j, begin + c));
-      }
-      if (c == count) continue;
-      // The last columns of a width that is no multiple of 16, without reading beyond the page.
-      uint8_t last[kLanes * 4] = {};
-      const int64_t bytes = element_bytes(kType);
-      memcpy(last, page + (j * dim + begin + c) * bytes, static_cast<size_t>((count - c) * bytes));
-      const V16 x = load_elements<kType>(last, 0);
-      store(room + j * kColumns + c, kType == KvType::kI8 ? mul(x, set1(from.scales[j])) : x);
-    }
-  });
-  return room;
-}
-
-// Keys or elements between two calls of Fetch::step and how many of those a loop's round has.
-constexpr int kSteps = 4;
-
-// Calls f(i), and fetch.step(), for i in [0, count).
+// Calls f(i), and fetch.step(), for i in [0, count), four a round.
 template <class F>
 inline void walk(int64_t count, Fetch& fetch, F&& f) {
   int64_t i = 0;
-  for (; i + kSteps <= count; i += kSteps) {
+  for (; i + 4 <= count; i += 4) {
 #pragma GCC unroll 4
-    for (int n = 0; n < kSteps; ++n) {
+    for (int n = 0; n < 4; ++n) {
       fetch.step();
       f(i + n);
     }
@@ -194,11 +108,13 @@ template <int kTile, int kPages, KvType kFrom>
   }
   const float *rows[kPages], *q[kTile];
   const uint8_t* from[kPages];
+  float* fill[kPages];
   const int64_t begin = k.begin;
 #pragma GCC unroll 4
   for (int p = 0; p < kPages; ++p) {
     rows[p] = k.rows[page + p];
     from[p] = pages[page + p];
+    if constexpr (kFrom != KvType::kF32) fill[p] = k.to_fill->block[page + p];
   }
 #pragma GCC unroll 4
   for (int t = 0; t < kTile; ++t) q[t] = queries[t].q + k.begin;
@@ -210,7 +126,7 @@ template <int kTile, int kPages, KvType kFrom>
         key[p] = load(rows[p] + d * kPageSize);
       } else {
         key[p] = Page<kFrom>(from[p], key_dim).key_element(begin + d);
-        store(const_cast<float*>(rows[p]) + d * kPageSize, key[p]);
+        store(fill[p] + d * kPageSize, key[p]);
       }
     }
 #pragma GCC unroll 4
@@ -289,6 +205,8 @@ template <int kTile, int kWide, KvType kFrom>
   for (int64_t first = 0; first < count; first += kPageSize) {
     const float* const rows = v.rows[first / kPageSize] + column;
     const Page<kFrom> from(pages[first / kPageSize], value_dim);
+    [[maybe_unused]] float* fill = nullptr;
+    if constexpr (kFrom != KvType::kF32) fill = v.to_fill->block[first / kPageSize] + column;
     const int64_t stride = v.stride;
     const float* p[kTile];
 #pragma GCC unroll 4
@@ -301,7 +219,7 @@ template <int kTile, int kWide, KvType kFrom>
           b[w] = load(rows + j * stride + w * kLanes);
         } else {
           b[w] = from.value_columns(j, to + w * kLanes);
-          store(const_cast<float*>(rows) + j * stride + w * kLanes, b[w]);
+          store(fill + j * stride + w * kLanes, b[w]);
         }
       }
 #pragma GCC unroll 4
@@ -370,13 +288,13 @@ void add_block(const Attention& a, const KeyBlock& b, const ValueColumns& v, int
 template <int kTile, int kSide>
 void meet_keys(const Attention& a, const KeyBlock& b, KeyRows& k, Fetch& fetch, Query* queries) {
   const int pages = static_cast<int>(div_up(keys_seen<kTile>(queries, b.first), kPageSize));
-  if (k.turned) {
+  if (!k.to_fill) {
     score_block<kTile, kSide, KvType::kF32>(a, b, k, 0, pages, fetch, queries);
   } else {
     with_narrow_type(a.type, [&]<KvType kType>() {
       score_block<kTile, kSide, kType>(a, b, k, 0, pages, fetch, queries);
     });
-    k.turned = true;
+    k.to_fill = nullptr;
   }
   if (k.begin + k.count < a.key_dim) return;
   softmax_block<kTile>(queries, b.first, pages, a.scale, a.value_dim);
@@ -386,11 +304,11 @@ template <int kTile, int kSide>
 void meet_values(const Attention& a, const KeyBlock& b, ValueColumns& v, Fetch& fetch,
                  Query* queries) {
   const int64_t count = keys_seen<kTile>(queries, b.first);
-  if (v.turned) return add_block<kTile, kSide, KvType::kF32>(a, b, v, count, 0, fetch, queries);
+  if (!v.to_fill) return add_block<kTile, kSide, KvType::kF32>(a, b, v, count, 0, fetch, queries);
   with_narrow_type(a.type, [&]<KvType kType>() {
     add_block<kTile, kSide, kType>(a, b, v, count, 0, fetch, queries);
   });
-  v.turned = true;
+  v.to_fill = nullptr;
 }
 
 // Elements of a block's keys from `begin` on, at most kColumns. Where all queries see the same of
@@ -399,10 +317,10 @@ void read_keys(const Attention& a, const KeyBlock& b, int64_t begin, bool alike,
                KeyRows& k) {
   k.begin = begin;
   k.count = a.key_dim - begin < kColumns ? a.key_dim - begin : kColumns;
-  k.turned = !alike || a.type == KvType::kF32;
+  k.to_fill = alike && a.type != KvType::kF32 ? &room : nullptr;
   for (int p = 0; p < b.pages; ++p) {
     float* const to = room.block[p];
-    k.rows[p] = k.turned ? key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, to) : to;
+    k.rows[p] = k.to_fill ? to : key_rows(a.type, b.keys[p], a.key_dim, begin, k.count, to);
   }
 }
 
@@ -414,11 +332,11 @@ void read_values(const Attention& a, const KeyBlock& b, int64_t begin, bool alik
   v.width = a.value_dim - begin;
   if (!in_place && v.width > kColumns) v.width = kColumns;
   v.stride = in_place ? a.value_dim : kColumns;
-  v.turned = in_place || !alike || !a.v || v.width % kLanes != 0;
+  v.to_fill = alike && a.v && !in_place && v.width % kLanes == 0 ? &room : nullptr;
   for (int p = 0; p < b.pages; ++p) {
     float* const to = room.block[p];
     v.rows[p] = to;
-    if (!v.turned) continue;
+    if (v.to_fill) continue;
     if (a.v) {
       v.rows[p] = value_rows(a.type, b.values[p], a.value_dim, begin, v.width, to);
       continue;

@@ -152,29 +152,15 @@ void add_page_gradients(const QueryGradient* g, const Attention& a, const PageVi
   add_outer(q, ds, dk, a.value_dim, a.key_dim);
 }
 
-// Sixteen elements, or n of them: whole loads and stores are faster, above all one after the other.
-template <bool kWhole>
-inline V16 load_some(const float* p, int64_t n) {
-  return kWhole ? load(p) : load_n(p, n);
-}
-template <bool kWhole>
-inline void store_some(float* p, V16 x, int64_t n) {
-  if constexpr (kWhole) {
-    store(p, x);
-  } else {
-    store_n(p, x, n);
-  }
-}
-
-// dq += ds k for kWide x 16 columns from d on, or for n, key by key.
-template <int kTile, int kWide, bool kWhole>
+// dq += ds k for kWide x 16 columns from d on, or n, key by key.
+template <int kTile, int kWide, class N>
 [[gnu::noinline]] void add_query_gradients(const QueryGradient* g, const float* const* k_rows,
-                                           int64_t dim, int64_t keys, int64_t d, int64_t n) {
+                                           int64_t dim, int64_t keys, int64_t d, N n) {
   V16 dq[kTile][kWide];
 #pragma GCC unroll 8
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 2
-    for (int w = 0; w < kWide; ++w) dq[t][w] = load_some<kWhole>(g[t].dq + d + w * kLanes, n);
+    for (int w = 0; w < kWide; ++w) dq[t][w] = load_n(g[t].dq + d + w * kLanes, n);
   }
   const float* ds[kTile];
 #pragma GCC unroll 8
@@ -183,7 +169,7 @@ template <int kTile, int kWide, bool kWhole>
     const float* const row = k_rows[j / kPageSize] + j % kPageSize * dim + d;
     V16 key[kWide];
 #pragma GCC unroll 2
-    for (int w = 0; w < kWide; ++w) key[w] = load_some<kWhole>(row + w * kLanes, n);
+    for (int w = 0; w < kWide; ++w) key[w] = load_n(row + w * kLanes, n);
 #pragma GCC unroll 8
     for (int t = 0; t < kTile; ++t) {
       const V16 x = set1(ds[t][j]);
@@ -195,20 +181,6 @@ template <int kTile, int kWide, bool kWhole>
   for (int t = 0; t < kTile; ++t) {
 #pragma GCC unroll 2
     for (int w = 0; w < kWide; ++w) store_n(g[t].dq + d + w * kLanes, dq[t][w], n);
-  }
-}
-
-// Calls f, for all columns [0, dim), with how many groups of 16 run side by side, whether they are
-// whole, the first column and, if not, how many are left.
-template <int kWide = kGradientSide, class F>
-inline void for_each_columns(int64_t dim, F&& f, int64_t d = 0) {
-  for (; d + kWide * kLanes <= dim; d += kWide * kLanes) {
-    f.template operator()<kWide, true>(d, kLanes);
-  }
-  if constexpr (kWide > 1) {
-    for_each_columns<kWide / 2>(dim, f, d);
-  } else if (d < dim) {
-    f.template operator()<1, false>(d, dim - d);
   }
 }
 
@@ -256,8 +228,12 @@ void page_gradients(const AttentionBackward& b, int64_t i, const PageView* pages
   add_page_gradients<kTile, kPages>(g, a, pages);
   const float* k_rows[kPages];
   for (int p = 0; p < kPages; ++p) k_rows[p] = pages[p].k_rows;
-  for_each_columns(a.key_dim, [&]<int kWide, bool kWhole>(int64_t d, int64_t n) {
-    add_query_gradients<kTile, kWide, kWhole>(g, k_rows, a.key_dim, keys, d, n);
+  int64_t d = 0;
+  for (; d + kGradientSide * kLanes <= a.key_dim; d += kGradientSide * kLanes) {
+    add_query_gradients<kTile, kGradientSide>(g, k_rows, a.key_dim, keys, d, Whole{});
+  }
+  for_each_vector(a.key_dim - d, [&](int64_t column, auto n) {
+    add_query_gradients<kTile, 1>(g, k_rows, a.key_dim, keys, d + column, n);
   });
 }
 

@@ -1,6 +1,6 @@
 // All kernels of one instruction set. The including file brings a V16, the register tile's shape
-// (kTileRows x kTilePanels panels; of bytes, kByteTileRows x kBytePanels), the rows that lie side by
-// side (kRowGroup) and R1_BF16_DOT.
+// (kTileRows x kTilePanels panels; of bytes, kByteTileRows x kBytePanels), the rows that lie side
+// by side (kRowGroup) and R1_BF16_DOT.
 
 #include <string.h>
 
@@ -16,6 +16,7 @@ using namespace r1::cpu;  // NOLINT: argument structs of kernels.h
 #include "backend/cpu/attention.inl"
 #include "backend/cpu/attention_backward.inl"
 #include "backend/cpu/experts.inl"
+#include "backend/cpu/peak.inl"
 #include "backend/cpu/products.inl"
 #include "backend/cpu/products_backward.inl"
 #include "backend/cpu/products_bytes.inl"

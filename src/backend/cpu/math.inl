@@ -9,6 +9,29 @@ constexpr int64_t lanes_left(int64_t left) {
   return left < kLanes ? left : kLanes;
 }
 
+// All lanes of a vector, where the compiler is to know it: whole loads and stores take less than
+// masked ones, above all one after the other.
+struct Whole {
+  operator int64_t() const { return kLanes; }
+};
+inline V16 load_n(const float* p, Whole) {
+  return load(p);
+}
+inline void store_n(float* p, V16 x, Whole) {
+  store(p, x);
+}
+inline V16 keep(V16 x, Whole, V16) {
+  return x;
+}
+
+// Calls f(i, n) for each vector of [0, count): its first element, and Whole or how many are left.
+template <class F>
+inline void for_each_vector(int64_t count, F&& f) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) f(i, Whole{});
+  if (i < count) f(i, count - i);
+}
+
 // e^x with a relative error under 2e-7 (rows_test.cc): x = n ln 2 + r, |r| <= ln 2 / 2, a
 // polynomial in r (Cephes, expf), times 2^n. Below -87.3 the result is 0; above 88.3 it is that
 // of 88.3.
