@@ -195,6 +195,13 @@ TEST_F(Program, DoesNothingWhenRunAgain) {
   EXPECT_EQ(fs::last_write_time(path("run") / "metrics.jsonl"), before);
 }
 
+TEST_F(Program, SaysThatItsTimeIsOver) {
+  const Outcome o =
+      r1({"run", "recipe.toml", "--out", "run", "--set", "grpo.max_seconds=0.000001"});
+  EXPECT_EQ(o.code, 0);
+  EXPECT_NE(o.err.find("max_seconds) after 1 of "), std::string::npos) << o.err;
+}
+
 TEST_F(Program, RefusesAnotherRecipeInTheSameFolder) {
   ASSERT_EQ(run("run", 2).code, 0);
   const std::string before = metrics("run");

@@ -194,6 +194,12 @@ void ConsoleListener::on_metrics(const OrderedJson& row) {
   draw(0, done_ % every == 0 || done_ == steps_ || done_ == first_ + 1);
 }
 
+void ConsoleListener::on_time_limit(double max_seconds, int64_t step, int64_t steps) {
+  say("ended by its limit of %s (max_seconds) after %lld of %lld steps\n",
+      duration_text(max_seconds).c_str(), static_cast<long long>(step),
+      static_cast<long long>(steps));
+}
+
 void ConsoleListener::on_rollout(int64_t step, const GrpoStep& result) {
   if (completion_every_ == 0 || step % completion_every_ != 0) return;
   // A right one if there is one, of the middle group: problems differ from step to step.

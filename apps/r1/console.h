@@ -55,6 +55,7 @@ class ConsoleListener : public RunListener {
   void on_progress(const std::string& stage, int64_t step, double done) override;
   void on_metrics(const OrderedJson& row) override;
   void on_rollout(int64_t step, const GrpoStep& result) override;
+  void on_time_limit(double max_seconds, int64_t step, int64_t steps) override;
   void on_evaluation(const std::string& label, int64_t step, const Evaluation& evaluation,
                      const std::vector<RolloutGroup>& groups) override;
   void on_skills(const std::vector<std::pair<std::string, CountdownSkills::Share>>&) override;

@@ -252,6 +252,13 @@ Layout plain() {
   return layout.finish();
 }
 
+// One decoding row: threads share its heads.
+Layout lone() {
+  LayoutBuilder layout;
+  layout.sequence(70, 1);
+  return layout.finish();
+}
+
 Layout late() {
   LayoutBuilder layout;
   layout.sequence(1, 1);
@@ -296,6 +303,8 @@ std::vector<Case> attention_cases() {
   both("plain", plain, {1, 5, 40, 24});
   both("late", late, {3, 1, 24, 80});
   both("shared", shared, {2, 2, 36, 20});
+  both("lone", lone, {1, 40, 24});
+  both("lone", lone, {1, 40, 48, 32, true});
   // Latent: heads beyond a task's, values of more than one group of columns, odd widths.
   both("plain", plain, {1, 4, 40, 32, true});
   both("late", late, {1, 37, 24, 16, true});

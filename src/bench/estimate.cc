@@ -95,11 +95,12 @@ double attention_flops(const ModelConfig& c, double context) {
   return c.forward_flops(context) - c.forward_flops(0);
 }
 
-// Tasks that the attention of `sequences` runs of `rows` rows is cut into: by KV heads, by 32 of
-// the query heads that read one, by 32 rows.
-int64_t attention_tasks(const ModelConfig& c, int64_t sequences, int64_t rows) {
-  const int64_t kv_heads = c.kv_shape().kv_heads, group = c.num_attention_heads / kv_heads;
-  return sequences * kv_heads * ((group + 31) / 32) * ((rows + 31) / 32);
+// What the attention of `sequences` of `rows` rows is cut into before heads are: KV heads, 32 rows.
+int64_t attention_runs(const ModelConfig& c, int64_t sequences, int64_t rows) {
+  return sequences * c.kv_shape().kv_heads * ((rows + 31) / 32);
+}
+int64_t heads_a_run(const ModelConfig& c) {
+  return c.num_attention_heads / c.kv_shape().kv_heads;
 }
 
 // The shares of the limits that are reached: products of many rows, of few rows, of a training step
@@ -109,8 +110,8 @@ struct Shares {
   double many, few, train, read, attention, keys, update;
 };
 Shares shares_of(DType dtype) {
-  if (dtype_block(dtype) > 1) return {0.68, 0.58, 0.00, 0.95, 0.50, 0.65, 0.80};
-  return {0.92, 0.88, 0.80, 0.95, 0.50, 0.65, 0.80};
+  if (dtype_block(dtype) > 1) return {0.68, 0.58, 0.00, 0.95, 0.60, 0.75, 0.80};
+  return {0.92, 0.88, 0.80, 0.95, 0.60, 0.75, 0.80};
 }
 constexpr int64_t kFewRows = 96;
 
@@ -174,7 +175,8 @@ PassCost prefill_cost(const ModelConfig& c, double weight_bytes, int64_t tokens)
           .flops = (rows - 1) * flops_without_head(c, 0) + c.forward_flops(0),
           .attention_flops = rows * attention_flops(c, rows / 2),
           .weight_bytes = weight_bytes * expected_part(c, tokens),
-          .attention_tasks = attention_tasks(c, 1, tokens)};
+          .attention_runs = attention_runs(c, 1, tokens),
+          .heads_a_run = heads_a_run(c)};
 }
 
 PassCost decode_cost(const ModelConfig& c, double weight_bytes, double context) {
@@ -189,7 +191,8 @@ PassCost group_cost(const ModelConfig& c, double weight_bytes, int64_t n, double
           .attention_flops = rows * attention_flops(c, prompt + own),
           .weight_bytes = weight_bytes * expected_part(c, n),
           .kv_bytes = kv_bytes(c, prompt + rows * own),
-          .attention_tasks = attention_tasks(c, n, 1)};
+          .attention_runs = attention_runs(c, n, 1),
+          .heads_a_run = heads_a_run(c)};
 }
 
 PassCost training_cost(const ModelConfig& c, DType dtype, int64_t tokens, int64_t length,
@@ -203,7 +206,8 @@ PassCost training_cost(const ModelConfig& c, DType dtype, int64_t tokens, int64_
           .flops = passes * rows * c.forward_flops(0),
           .attention_flops = passes * rows * attention_flops(c, to_double(length) / 2),
           .update_bytes = touched * parameters,
-          .attention_tasks = attention_tasks(c, (tokens + length - 1) / length, length)};
+          .attention_runs = attention_runs(c, (tokens + length - 1) / length, length),
+          .heads_a_run = heads_a_run(c)};
 }
 
 double PassTime::seconds() const {
@@ -220,8 +224,9 @@ const char* PassTime::bound() const {
 
 PassTime predict(const PassCost& cost, const Roof& roof, DType dtype) {
   const Shares s = shares_of(dtype);
-  const double used =
-      std::min(1.0, to_double(cost.attention_tasks) / static_cast<double>(roof.threads));
+  const int64_t heads = attention_heads(cost.heads_a_run, cost.attention_runs, roof.threads);
+  const int64_t tasks = cost.attention_runs * ((cost.heads_a_run + heads - 1) / heads);
+  const double used = std::min(1.0, to_double(tasks) / static_cast<double>(roof.threads));
   const double products = cost.update_bytes > 0 ? s.train : cost.rows < kFewRows ? s.few : s.many;
   return {.compute = cost.flops / (roof.peak(dtype) * products),
           .read = cost.weight_bytes / (roof.read * s.read),

@@ -49,7 +49,7 @@ struct PassCost {
   double flops = 0;                                         // of products
   double attention_flops = 0;                               // float32
   double weight_bytes = 0, kv_bytes = 0, update_bytes = 0;  // the last of an optimizer step
-  int64_t attention_tasks = 1;                              // that threads can share
+  int64_t attention_runs = 1, heads_a_run = 1;  // KV heads times runs of rows; their query heads
 
   double bytes() const { return weight_bytes + kv_bytes; }
 };

@@ -291,6 +291,9 @@ void Runner::train(const TrainingLoop& loop) {
     loop.after_step(position_.step);
     if (loop.save_steps > 0 && position_.step % loop.save_steps == 0) checkpoint(false);
   }
+  if (out_of_time && position_.step < loop.steps) {
+    listener_.on_time_limit(loop.max_seconds, position_.step, loop.steps);
+  }
   loop.finish(position_.step);
   checkpoint(true);
 }

@@ -24,6 +24,8 @@ class RunListener {
   // A step's row, as in metrics.jsonl.
   virtual void on_metrics(const OrderedJson& /*row*/) {}
   virtual void on_rollout(int64_t /*step*/, const GrpoStep&) {}
+  // A limit in seconds ended a stage after `step` of `steps`.
+  virtual void on_time_limit(double /*max_seconds*/, int64_t /*step*/, int64_t /*steps*/) {}
   // `label`: "before", "after", "step", or the stage's name.
   virtual void on_evaluation(const std::string& /*label*/, int64_t /*step*/, const Evaluation&,
                              const std::vector<RolloutGroup>&) {}

@@ -8,7 +8,6 @@ namespace r1::cpu {
 namespace {
 
 constexpr int64_t kRowsPerTask = 32;
-constexpr int64_t kHeadsPerTask = 32;  // so that one decoding row of many heads is several tasks
 
 struct RowChunk {
   const Sequence* seq;
@@ -135,8 +134,11 @@ void CpuOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
   R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   const int64_t group = q.cols / kv.key_dim / kv.kv_heads;
-  const int64_t step = std::min(group, kHeadsPerTask), blocks = (group + step - 1) / step;
-  const auto chunks = row_chunks(seqs, std::min<int64_t>(kRowsPerTask, kAttentionQueries / step));
+  const auto chunks = row_chunks(
+      seqs, std::min<int64_t>(kRowsPerTask, kAttentionQueries / attention_heads(group, 1, 1)));
+  const int64_t step = attention_heads(
+      group, std::max<int64_t>(1, std::ssize(chunks) * kv.kv_heads), pool_.threads());
+  const int64_t blocks = div_up(group, step);
   const int64_t tasks_a_chunk = kv.kv_heads * blocks;
   pool_.run(static_cast<int64_t>(chunks.size()) * tasks_a_chunk, [&](int64_t i) {
     const RowChunk& chunk = chunks[static_cast<size_t>(i / tasks_a_chunk)];

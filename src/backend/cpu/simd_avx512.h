@@ -214,4 +214,33 @@ inline void load_columns(const Row& row, I16 (&out)[4]) {
   out[3].v = _mm512_unpackhi_epi64(ab2, cd2);
 }
 
+// Sixteen dwords of eight rows, column by column: dword i of row(r) to out[8 i + r].
+template <class Row>
+inline void store_columns(const Row& row, float* out) {
+  // Of each four rows: part m holds the columns m, 4 + m, 8 + m and 12 + m.
+  __m512i parts[2][4];
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    const __m512i a = row(4 * h).v, b = row(4 * h + 1).v, c = row(4 * h + 2).v;
+    const __m512i d = row(4 * h + 3).v;
+    const __m512i ab = _mm512_unpacklo_epi32(a, b), ab2 = _mm512_unpackhi_epi32(a, b);
+    const __m512i cd = _mm512_unpacklo_epi32(c, d), cd2 = _mm512_unpackhi_epi32(c, d);
+    parts[h][0] = _mm512_unpacklo_epi64(ab, cd);
+    parts[h][1] = _mm512_unpackhi_epi64(ab, cd);
+    parts[h][2] = _mm512_unpacklo_epi64(ab2, cd2);
+    parts[h][3] = _mm512_unpackhi_epi64(ab2, cd2);
+  }
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+#pragma GCC unroll 4
+  for (int m = 0; m < 4; ++m) {
+    const V16 near = as_floats({_mm512_permutex2var_epi64(parts[0][m], first, parts[1][m])});
+    const V16 far = as_floats({_mm512_permutex2var_epi64(parts[0][m], second, parts[1][m])});
+    _mm256_storeu_ps(out + m * 8, low_half(near));
+    _mm256_storeu_ps(out + (4 + m) * 8, high_half(near));
+    _mm256_storeu_ps(out + (8 + m) * 8, low_half(far));
+    _mm256_storeu_ps(out + (12 + m) * 8, high_half(far));
+  }
+}
+
 }  // namespace
