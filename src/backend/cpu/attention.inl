@@ -147,10 +147,9 @@ template <int kTile, int kPages, KvType kFrom>
 inline void raise_max(Query& query, float m, int64_t dim) {
   const V16 shrink = exp(sub(set1(query.max), set1(m)));
   query.sum = mul(query.sum, shrink);
-  for (int64_t d = 0; d < dim; d += kLanes) {
-    const int64_t n = lanes_left(dim - d);
+  for_each_vector(dim, [&](int64_t d, auto n) {
     store_n(query.out + d, mul(load_n(query.out + d, n), shrink), n);
-  }
+  });
   query.max = m;
 }
 
@@ -401,10 +400,9 @@ Fetch open_fetch(const Attention& a, const KeyBlock& b, int64_t queries) {
 void finish_query(const Attention& a, Query& query, float* lse) {
   const float total = sum(query.sum);
   const V16 inverse = set1(1.0f / total);
-  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
-    const int64_t n = lanes_left(a.value_dim - d);
+  for_each_vector(a.value_dim, [&](int64_t d, auto n) {
     store_n(query.out + d, mul(load_n(query.out + d, n), inverse), n);
-  }
+  });
   if (lse) *lse = query.max + log(total);
 }
 

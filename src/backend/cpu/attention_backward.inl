@@ -191,10 +191,9 @@ inline float query_delta(const AttentionBackward& b, int64_t i) {
   const float* out = a.out + row * a.os + head * a.value_dim;
   const float* dout = b.dout + row * b.ds + head * a.value_dim;
   V16 dot = set1(0.0f);
-  for (int64_t d = 0; d < a.value_dim; d += kLanes) {
-    const int64_t n = lanes_left(a.value_dim - d);
+  for_each_vector(a.value_dim, [&](int64_t d, auto n) {
     dot = fma(load_n(dout + d, n), load_n(out + d, n), dot);
-  }
+  });
   return sum(dot);
 }
 

@@ -11,24 +11,19 @@ constexpr float kTiny = 1e-20f;  // added to the sum of the chosen scores, which
 void route_scores(const Route& a, const float* logits, float* s) {
   const V16 lowest = set1(-__builtin_inff());
   V16 top = lowest, total = set1(0.0f);
-  for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = lanes_left(a.width - i);
-    top = max(top, keep(load_n(logits + i, n), n, lowest));
-  }
+  for_each_vector(
+      a.width, [&](int64_t i, auto n) { top = max(top, keep(load_n(logits + i, n), n, lowest)); });
   const V16 m = set1(max_lane(top));
-  for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = lanes_left(a.width - i);
+  for_each_vector(a.width, [&](int64_t i, auto n) {
     const V16 x = keep(load_n(logits + i, n), n, lowest);
     const V16 y = a.sigmoid ? sigmoid(x) : exp(sub(x, m));
     total = add(total, y);
     store_n(s + i, y, n);
-  }
+  });
   if (a.sigmoid) return;
   const V16 all = set1(sum(total));
-  for (int64_t i = 0; i < a.width; i += kLanes) {
-    const int64_t n = lanes_left(a.width - i);
-    store_n(s + i, div(load_n(s + i, n), all), n);
-  }
+  for_each_vector(a.width,
+                  [&](int64_t i, auto n) { store_n(s + i, div(load_n(s + i, n), all), n); });
 }
 
 // Marks the `count` largest of values[0, width) whose mark is 1 with 2; of equals the lower index.
@@ -122,14 +117,13 @@ void combine_rows(const Combine& a, int64_t row_begin, int64_t row_end) {
   for (int64_t t = row_begin; t < row_end; ++t) {
     const int32_t* slot = a.slot + t * a.chosen;
     const float* weight = a.weight + t * a.chosen;
-    for (int64_t c = 0; c < a.width; c += kLanes) {
-      const int64_t n = lanes_left(a.width - c);
+    for_each_vector(a.width, [&](int64_t c, auto n) {
       V16 acc = a.add ? load_n(a.out + t * a.os + c, n) : set1(0.0f);
       for (int64_t j = 0; j < a.chosen; ++j) {
         acc = fma(set1(weight[j]), load_n(a.y + slot[j] * a.ys + c, n), acc);
       }
       store_n(a.out + t * a.os + c, acc, n);
-    }
+    });
   }
 }
 
@@ -141,12 +135,11 @@ void combine_rows_backward(const CombineBackward& b, int64_t row_begin, int64_t 
       const float* y = a.y + a.slot[j] * a.ys;
       float* dy = b.dy + a.slot[j] * b.dys;
       V16 dot = set1(0.0f);
-      for (int64_t c = 0; c < a.width; c += kLanes) {
-        const int64_t n = lanes_left(a.width - c);
+      for_each_vector(a.width, [&](int64_t c, auto n) {
         const V16 d = load_n(dout + c, n);
         dot = fma(d, load_n(y + c, n), dot);
         store_n(dy + c, mul(set1(a.weight[j]), d), n);
-      }
+      });
       b.dweight[j] = sum(dot);
     }
   }
