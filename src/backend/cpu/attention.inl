@@ -90,7 +90,10 @@ inline void walk(int64_t count, Fetch& fetch, F&& f) {
       f(i + n);
     }
   }
-  for (; i < count; ++i) f(i);
+  for (; i < count; ++i) {
+    fetch.step();
+    f(i);
+  }
 }
 
 // s += q.k over some elements, for kTile queries and kPages pages at once, in their p from `page`.
@@ -125,7 +128,7 @@ template <int kTile, int kPages, KvType kFrom>
       if constexpr (kFrom == KvType::kF32) {
         key[p] = load(rows[p] + d * kPageSize);
       } else {
-        key[p] = Page<kFrom>(from[p], key_dim).key_element(begin + d);
+        key[p] = Page<kFrom>{from[p], key_dim}.key_element(begin + d);
         store(fill[p] + d * kPageSize, key[p]);
       }
     }
@@ -203,7 +206,7 @@ template <int kTile, int kWide, KvType kFrom>
   }
   for (int64_t first = 0; first < count; first += kPageSize) {
     const float* const rows = v.rows[first / kPageSize] + column;
-    const Page<kFrom> from(pages[first / kPageSize], value_dim);
+    const Page<kFrom> from{pages[first / kPageSize], value_dim};
     [[maybe_unused]] float* fill = nullptr;
     if constexpr (kFrom != KvType::kF32) fill = v.to_fill->block[first / kPageSize] + column;
     const int64_t stride = v.stride;
@@ -341,9 +344,7 @@ void read_values(const Attention& a, const KeyBlock& b, int64_t begin, bool alik
       continue;
     }
     const float* from = key_rows(a.type, b.keys[p], a.key_dim, begin, v.width, room.page);
-    for (int64_t c = 0; c < v.width; ++c) {
-      for (int64_t j = 0; j < kPageSize; ++j) to[j * kColumns + c] = from[c * kPageSize + j];
-    }
+    page_to_rows(from, v.width, kColumns, to);
   }
 }
 

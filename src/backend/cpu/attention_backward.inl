@@ -243,18 +243,6 @@ void tile_gradients(const AttentionBackward& b, int64_t i, int64_t total, const 
   if constexpr (kTile > 1) tile_gradients<kPages, kTile / 2>(b, i, total, pages);
 }
 
-// out[c][r] = in[r][c] for `columns` of 16 rows `stride` apart, and back.
-inline void page_to_columns(const float* in, int64_t stride, int64_t columns, float* out) {
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = 0; r < kPageSize; ++r) out[c * kPageSize + r] = in[r * stride + c];
-  }
-}
-inline void page_to_rows(const float* in, int64_t columns, float* out) {
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = 0; r < kPageSize; ++r) out[r * columns + c] = in[c * kPageSize + r];
-  }
-}
-
 // Page `index` of a sequence; page_scratch floats of room.
 PageView open_page(const AttentionBackward& b, int64_t index, float* scratch) {
   const Attention& a = b.forward;
@@ -262,7 +250,7 @@ PageView open_page(const AttentionBackward& b, int64_t index, float* scratch) {
   float *const k_rows = scratch, *const k_room = k_rows + a.key_dim * kPageSize;
   float *const v = k_room + a.key_dim * kPageSize, *const dv = v + a.value_dim * kPageSize;
   const float* k = key_rows(a.type, a.k + page * a.k_stride, a.key_dim, 0, a.key_dim, k_room);
-  page_to_rows(k, a.key_dim, k_rows);
+  page_to_rows(k, a.key_dim, a.key_dim, k_rows);
   PageView view = {k, k_rows, k, b.dk + page * b.dk_stride, nullptr, index * kPageSize};
   if (a.v == nullptr) return view;
   float room[kColumns * kPageSize];
@@ -270,7 +258,7 @@ PageView open_page(const AttentionBackward& b, int64_t index, float* scratch) {
   for (int64_t begin = 0; begin < a.value_dim; begin += kColumns) {
     const int64_t left = a.value_dim - begin, count = left < kColumns ? left : kColumns;
     page_to_columns(value_rows(a.type, a.v + page * a.v_stride, a.value_dim, begin, count, room),
-                    stride, count, v + begin * kPageSize);
+                    count, stride, v + begin * kPageSize);
   }
   page_to_columns(b.dv + page * b.dv_stride, a.value_dim, a.value_dim, dv);
   view.v = v;
@@ -281,7 +269,7 @@ PageView open_page(const AttentionBackward& b, int64_t index, float* scratch) {
 // Leaves the gradients of a page's values where they belong.
 void close_page(const AttentionBackward& b, int64_t index, const PageView& view) {
   const Attention& a = b.forward;
-  if (a.v) page_to_rows(view.dv, a.value_dim, b.dv + a.pages[index] * b.dv_stride);
+  if (a.v) page_to_rows(view.dv, a.value_dim, a.value_dim, b.dv + a.pages[index] * b.dv_stride);
 }
 
 // One sequence and KV head, all its rows: pages outermost, so that a page's gradients stay near.

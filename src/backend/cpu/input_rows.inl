@@ -72,7 +72,7 @@ inline void store_rounded(uint8_t* to, V16 x) {
 #if defined(__AVX512F__)
 // Sixteen dwords of a row as group_rows keeps them; so many elements from x on.
 template <bool kBf16>
-constexpr int64_t kElements = R1_BF16_DOT&& kBf16 ? 32 : 16;
+constexpr int64_t kElements = kBf16 ? (R1_BF16_DOT ? 32 : 16) : 16;
 
 template <bool kBf16>
 inline I16 sixteen_dwords(const float* x) {

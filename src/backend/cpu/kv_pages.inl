@@ -27,19 +27,19 @@ template <KvType kType>
 struct Page {
   const uint8_t* at;
   int64_t dim;
-  const float* scales;  // of int8, one a key
 
-  Page(const uint8_t* page, int64_t width)
-      : at(page), dim(width), scales(reinterpret_cast<const float*>(page + width * kPageSize)) {}
-
+  // Of int8, one a key.
+  const float* scales() const { return reinterpret_cast<const float*>(at + dim * kPageSize); }
   V16 key_element(int64_t d) const {
     const V16 x = load_elements<kType>(at, d * kPageSize);
-    return kType == KvType::kI8 ? mul(x, load(scales)) : x;
+    return kType == KvType::kI8 ? mul(x, load(scales())) : x;
   }
   // Columns [c, c + 16) of the value of key j.
   V16 value_columns(int64_t j, int64_t c) const {
-    const V16 x = load_elements<kType>(at, j * dim + c);
-    return kType == KvType::kI8 ? mul(x, set1(scales[j])) : x;
+    return scaled(load_elements<kType>(at, j * dim + c), j);
+  }
+  V16 scaled(V16 x, int64_t j) const {
+    return kType == KvType::kI8 ? mul(x, set1(scales()[j])) : x;
   }
 };
 
@@ -58,7 +58,7 @@ inline const float* key_rows(KvType type, const uint8_t* page, int64_t dim, int6
                              int64_t count, float* room) {
   if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin * kPageSize;
   with_narrow_type(type, [&]<KvType kType>() {
-    const Page<kType> from(page, dim);
+    const Page<kType> from{page, dim};
     for (int64_t d = 0; d < count; ++d) store(room + d * kPageSize, from.key_element(begin + d));
   });
   return room;
@@ -70,7 +70,7 @@ inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, in
                                int64_t count, float* room) {
   if (type == KvType::kF32) return reinterpret_cast<const float*>(page) + begin;
   with_narrow_type(type, [&]<KvType kType>() {
-    const Page<kType> from(page, dim);
+    const Page<kType> from{page, dim};
     for (int64_t j = 0; j < kPageSize; ++j) {
       int64_t c = 0;
       for (; c + kLanes <= count; c += kLanes) {
@@ -81,11 +81,22 @@ inline const float* value_rows(KvType type, const uint8_t* page, int64_t dim, in
       uint8_t last[kLanes * 4] = {};
       const int64_t bytes = element_bytes(kType);
       memcpy(last, page + (j * dim + begin + c) * bytes, static_cast<size_t>((count - c) * bytes));
-      const V16 x = load_elements<kType>(last, 0);
-      store(room + j * kColumns + c, kType == KvType::kI8 ? mul(x, set1(from.scales[j])) : x);
+      store(room + j * kColumns + c, from.scaled(load_elements<kType>(last, 0), j));
     }
   });
   return room;
+}
+
+// `columns` columns of sixteen elements as sixteen rows, `stride` apart, and back.
+inline void page_to_rows(const float* in, int64_t columns, int64_t stride, float* out) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < kPageSize; ++r) out[r * stride + c] = in[c * kPageSize + r];
+  }
+}
+inline void page_to_columns(const float* in, int64_t columns, int64_t stride, float* out) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = 0; r < kPageSize; ++r) out[c * kPageSize + r] = in[r * stride + c];
+  }
 }
 
 }  // namespace

@@ -11,9 +11,7 @@ constexpr int64_t lanes_left(int64_t left) {
 
 // All lanes of a vector, where the compiler is to know it: whole loads and stores take less than
 // masked ones, above all one after the other.
-struct Whole {
-  operator int64_t() const { return kLanes; }
-};
+struct Whole {};
 inline V16 load_n(const float* p, Whole) {
   return load(p);
 }
