@@ -3,7 +3,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="cmake ninja-build g++ pkg-config nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
-  libedit-dev libpcre2-dev libutf8proc-dev libxxhash-dev libginac-dev libgtest-dev bubblewrap"
+  libedit-dev libpcre2-dev libutf8proc-dev libsimdjson-dev libxxhash-dev libginac-dev libgtest-dev
+  bubblewrap"
 
 die() {
   echo "$0: $*" >&2
@@ -12,8 +13,8 @@ die() {
 
 install_packages() {
   command -v dpkg-query >/dev/null || die "this needs Debian 12, Ubuntu 24.04 or newer (dpkg not found);
-  elsewhere install cmake, ninja, a C++20 compiler, nlohmann-json, CLI11, toml++, pcre2, utf8proc,
-  xxhash, ginac and googletest, then: cmake --preset release && cmake --build --preset release"
+  elsewhere install cmake, ninja, a C++20 compiler, nlohmann-json, simdjson, CLI11, toml++, pcre2,
+  utf8proc, xxhash, ginac and googletest, then: cmake --preset release && cmake --build --preset release"
   missing=
   for p in $packages; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "ok installed" || missing="$missing $p"

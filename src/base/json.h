@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,11 +18,6 @@ Json parse_json(std::string_view text, const std::string& where);
 OrderedJson parse_ordered_json(std::string_view text, const std::string& where);
 // The same, but a key that comes twice in an object is refused: for formats that name things once.
 Json parse_json_unique(std::string_view text, const std::string& where);
-// The same as parse_json, but the object at `path` ({"model", "vocab"}) becomes an array of its
-// keys and values in turn, as they come: an object of 10^5 members takes several times as long to
-// build, to walk and to free. Something else than an object there is refused.
-Json parse_json_flat(std::string_view text, const std::string& where,
-                     std::span<const std::string_view> path);
 
 // Text from a file, for an error message: in quotes, escaped to one printable line, cut to `limit`
 // bytes.

@@ -46,23 +46,6 @@ TEST(Json, UniqueKeys) {
             "f: the key \"k\" comes twice in one object");
 }
 
-TEST(Json, FlatObject) {
-  constexpr std::string_view kPath[] = {"m", "v"};
-  const auto flat = [&](const char* text) { return parse_json_flat(text, "f", kPath); };
-  EXPECT_EQ(
-      flat(R"({"v": {"b": 1}, "m": {"v": {"b": 1, "a": {"v": {}}, "b": [2]}, "w": {"v": 3}}})"),
-      parse_json(R"({"v": {"b": 1}, "m": {"v": ["b", 1, "a", {"v": {}}, "b", [2]],
-                           "w": {"v": 3}}})",
-                 "f"));
-  EXPECT_EQ(flat(R"({"m": [{"v": {"a": 1}}]})"), parse_json(R"({"m": [{"v": {"a": 1}}]})", "f"));
-  EXPECT_EQ(flat(R"({"m": {"v": {}}, "x": {"m": {"v": {}}}})"),
-            parse_json(R"({"m": {"v": []}, "x": {"m": {"v": {}}}})", "f"));
-  EXPECT_EQ(flat(R"({"m": {"v": "text"}})"), parse_json(R"({"m": {"v": "text"}})", "f"));
-  EXPECT_EQ(error_of([&] { flat(R"({"m": {"v": [1]}})"); }),
-            "f: m.v: expected an object, came array");
-  EXPECT_EQ(error_of([&] { flat(R"({"m": {"v": {"a": }}})"); }), "f: not valid JSON at byte 19");
-}
-
 // In time that grows with the text, not with the square of it: headers have 10^5 such members.
 TEST(Json, ManyMembers) {
   std::string text = "{";

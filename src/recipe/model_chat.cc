@@ -13,17 +13,12 @@ OrderedJson user_message(const std::string& text) {
   return OrderedJson::array({{{"role", "user"}, {"content", text}}});
 }
 
-double number(const JsonNode& node) {
-  if (!node.json().is_number()) node.fail("expected a number");
-  return node.json().get<double>();
-}
-
 void add_stop_ids(const JsonNode& node, std::vector<int32_t>& ids) {
   auto add = [&](const JsonNode& id) {
     const auto value = static_cast<int32_t>(id.integer(0, INT32_MAX));
     if (std::find(ids.begin(), ids.end(), value) == ids.end()) ids.push_back(value);
   };
-  if (!node.json().is_array()) return add(node);
+  if (!node.is_array()) return add(node);
   for (const JsonNode& id : node.items()) add(id);
 }
 
@@ -68,17 +63,18 @@ GenerationDefaults generation_defaults(const Json& generation, const std::string
     out.sampling.top_p = 0.95;
   }
   const std::string file = where + ": generation_config.json";
-  const JsonNode root(generation, file);
+  const JsonDocument document(generation.dump(), file);
+  const JsonNode root = document.root();
   root.object();
   if (const auto ids = root.find("eos_token_id")) add_stop_ids(*ids, out.stop_ids);
   if (const auto temperature = root.find("temperature")) {
     out.sampling = {};
-    out.sampling.temperature = number(*temperature);
+    out.sampling.temperature = temperature->number();
   }
   if (!root.boolean("do_sample", true)) out.sampling.temperature = 0;
   if (const auto k = root.find("top_k")) out.sampling.top_k = k->integer(0, INT32_MAX);
-  if (const auto p = root.find("top_p")) out.sampling.top_p = number(*p);
-  if (const auto p = root.find("min_p")) out.sampling.min_p = number(*p);
+  if (const auto p = root.find("top_p")) out.sampling.top_p = p->number();
+  if (const auto p = root.find("min_p")) out.sampling.min_p = p->number();
   try {
     out.sampling.check();
   } catch (const InputError& e) {

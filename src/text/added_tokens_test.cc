@@ -8,7 +8,8 @@ namespace r1 {
 namespace {
 
 AddedTokens parse(const Json& json, const Normalizer& normalizer = {}) {
-  return AddedTokens::parse(JsonNode(json, "test"), normalizer,
+  const JsonDocument document(json.dump(), "test");
+  return AddedTokens::parse(document.root(), normalizer,
                             [](std::string_view token) { return token == "the" ? 3 : -1; });
 }
 
@@ -45,9 +46,9 @@ TEST(AddedTokens, Flags) {
 }
 
 TEST(AddedTokens, NormalizedTokensAreLookedForInNormalizedText) {
-  const Json json = {{"type", "Lowercase"}};
+  const JsonDocument lowercase(R"({"type": "Lowercase"})", "test");
   const AddedTokens tokens = parse(Json::array({token(10, "DOG", "normalized"), token(11, "CAT")}),
-                                   Normalizer::parse(JsonNode(json, "test")));
+                                   Normalizer::parse(lowercase.root()));
   EXPECT_EQ(split(tokens.in_normalized_text(), "a dog"), "a |[dog]");
   EXPECT_EQ(split(tokens.in_raw_text(), "dog CAT"), "dog |[CAT]");
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <future>
 
 #include "base/error.h"
 #include "text/byte_level.h"
@@ -18,6 +17,45 @@ constexpr size_t kShortWord = 48;
 size_t max_id_for(size_t tokens) {
   return std::max<size_t>(65535, tokens * 8);
 }
+
+// A lookup in a table of megabytes waits for memory, unless it was announced so many lookups
+// before.
+constexpr size_t kAhead = 16;
+
+bool is_version(simdjson::dom::element merge) {
+  std::string_view text;
+  return !merge.get(text) && text.starts_with("#version");
+}
+
+// Made for an error only: naming 150,000 places takes longer than reading them.
+JsonNode merge_node(const JsonNode& merges, size_t place) {
+  return {merges.array().at(place).value_unsafe(), merges.where(),
+          "model.merges[" + std::to_string(place) + "]"};
+}
+
+// Two tokens that merge, as the file writes them: "left right", or ["left", "right"].
+struct Pair {
+  std::string_view left, right;
+  size_t place;  // in the file's list
+
+  static Pair parse(simdjson::dom::element merge, const JsonNode& merges, size_t place) {
+    const auto node = [&] { return merge_node(merges, place); };
+    std::string_view left, right, text;
+    if (simdjson::dom::array pair; !merge.get(pair)) {
+      if (pair.size() != 2) {
+        node().fail("expected two tokens, came " + std::to_string(pair.size()));
+      }
+      if (pair.at(0).get(left) || pair.at(1).get(right)) node().fail("expected two strings");
+      return {left, right, place};
+    }
+    if (merge.get(text)) node().string();  // throws
+    const size_t space = text.find(' ');
+    if (space == text.npos || text.find(' ', space + 1) != text.npos) {
+      node().fail("expected two tokens and one space, came " + in_quotes(text));
+    }
+    return {text.substr(0, space), text.substr(space + 1), place};
+  }
+};
 
 }  // namespace
 
@@ -35,29 +73,29 @@ Bpe Bpe::parse(const JsonNode& model, bool raw_bytes) {
   bpe.byte_fallback_ = model.boolean("byte_fallback", false);
   bpe.ignore_merges_ = model.boolean("ignore_merges", false);
   bpe.parse_vocab(model.at("vocab"));
-  // Neither needs what the other makes.
-  auto words = std::async([&] { bpe.list_whole_words(); });
   bpe.parse_merges(model.at("merges"));
-  words.get();
   return bpe;
 }
 
 void Bpe::parse_vocab(const JsonNode& vocab) {
-  const Json& entries = vocab.json().is_array() ? vocab.json() : vocab.object();
-  const size_t count = entries.is_array() ? entries.size() / 2 : entries.size();
-  const size_t max_id = max_id_for(count);
-  vocab_ = StringTable(count);
-  tokens_.reserve(count);
+  const simdjson::dom::object entries = vocab.object();
+  std::vector<std::string_view> keys;
+  for (const auto entry : entries) keys.push_back(entry.key);
+  const size_t max_id = max_id_for(keys.size());
+  vocab_ = StringTable(keys.size());
+  tokens_.reserve(keys.size());
   std::vector<bool> taken;
-  const auto add = [&](const std::string& token, const Json& value) {
-    // Made only for an error: naming 150,000 places takes longer than reading them.
+  size_t at = 0;
+  for (const auto entry : entries) {
+    if (at + kAhead < keys.size()) vocab_.prefetch(keys[at + kAhead]);
+    ++at;
     const auto node = [&] {
-      return JsonNode(value, vocab.where(), "model.vocab[" + in_quotes(token) + "]");
+      return JsonNode(entry.value, vocab.where(), "model.vocab[" + in_quotes(entry.key) + "]");
     };
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > max_id) {
+    uint64_t id = 0;
+    if (entry.value.get(id) || id > max_id) {
       node().integer(0, static_cast<int64_t>(max_id));  // throws
     }
-    const auto id = value.get<size_t>();
     if (id >= tokens_.size()) {
       tokens_.resize(id + 1);
       taken.resize(id + 1);
@@ -67,16 +105,10 @@ void Bpe::parse_vocab(const JsonNode& vocab) {
                   " already");
     }
     taken[id] = true;
-    tokens_[id] = token;
-    if (!vocab_.insert(token, static_cast<int>(id))) node().fail("the token comes twice");
-  };
-  if (entries.is_array()) {
-    for (size_t i = 0; i < 2 * count; i += 2) {
-      add(entries[i].get_ref<const std::string&>(), entries[i + 1]);
-    }
-  } else {
-    for (const auto& [token, value] : entries.items()) add(token, value);
+    tokens_[id] = entry.key;
+    if (!vocab_.insert(entry.key, static_cast<int>(id))) node().fail("the token comes twice");
   }
+  whole_ = std::vector<std::atomic<bool>>(tokens_.size());
   for (int b = 0; b < 256; ++b) {
     char name[8];
     std::snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(b));
@@ -85,69 +117,54 @@ void Bpe::parse_vocab(const JsonNode& vocab) {
   }
 }
 
-template <class F>
-void Bpe::insert_merge(F&& node, std::string_view left, std::string_view right, uint32_t rank) {
-  auto id_of = [&](std::string_view token) {
-    const int id = vocab_.find(token);
-    if (id < 0) node().fail("the vocabulary has no token " + in_quotes(token));
-    return id;
-  };
-  const int left_id = id_of(left), right_id = id_of(right);
-  if (right.size() < prefix_.size()) {
-    node().fail("the token " + in_quotes(right) + " is shorter than continuing_subword_prefix");
-  }
-  std::string result(left);
-  result += right.substr(prefix_.size());
-  merges_.insert(left_id, right_id, {rank, id_of(result)});
-}
-
 void Bpe::parse_merges(const JsonNode& merges) {
-  const Json& list = merges.array();
-  merges_ = MergeTable(list.size());
-  uint32_t rank = 0;
-  for (size_t i = 0; i < list.size(); ++i) {
-    auto node = [&] {
-      return JsonNode(list[i], merges.where(), "model.merges[" + std::to_string(i) + "]");
-    };
-    if (list[i].is_array()) {
-      if (list[i].size() != 2) {
-        node().fail("expected two tokens, came " + std::to_string(list[i].size()));
-      }
-      if (!list[i][0].is_string() || !list[i][1].is_string()) node().fail("expected two strings");
-      insert_merge(node, list[i][0].get_ref<const std::string&>(),
-                   list[i][1].get_ref<const std::string&>(), rank++);
-      continue;
-    }
-    if (!list[i].is_string()) node().string();  // throws
-    const std::string_view text = list[i].get_ref<const std::string&>();
-    if (text.starts_with("#version")) continue;
-    const size_t space = text.find(' ');
-    if (space == text.npos || text.find(' ', space + 1) != text.npos) {
-      node().fail("expected two tokens and one space, came " + in_quotes(text));
-    }
-    insert_merge(node, text.substr(0, space), text.substr(space + 1), rank++);
+  std::vector<Pair> pairs;
+  size_t place = 0;
+  for (const simdjson::dom::element merge : merges.array()) {
+    if (!is_version(merge)) pairs.push_back(Pair::parse(merge, merges, place));
+    ++place;
   }
-}
-
-void Bpe::list_whole_words() {
-  const bool decorated = !prefix_.empty() || !suffix_.empty();
-  if (decorated && !ignore_merges_) return;
-  whole_words_ = StringTable(tokens_.size());
-  whole_ = std::vector<std::atomic<bool>>(tokens_.size());
-  for (size_t id = 0; id < tokens_.size(); ++id) {
-    whole_[id].store(ignore_merges_, std::memory_order_relaxed);
-    std::optional<std::string> bytes;
-    if (raw_bytes_ && !(bytes = from_byte_level(tokens_[id]))) continue;
-    const std::string& word = bytes ? *bytes : tokens_[id];
-    if (!word.empty()) whole_words_.insert(word, static_cast<int>(id));
+  std::vector<std::array<int, 3>> merged;  // left, right, result
+  merged.reserve(pairs.size());
+  std::string result;
+  for (size_t rank = 0; rank < pairs.size(); ++rank) {
+    if (rank + kAhead < pairs.size()) {
+      vocab_.prefetch(pairs[rank + kAhead].left);
+      vocab_.prefetch(pairs[rank + kAhead].right);
+    }
+    const Pair& pair = pairs[rank];
+    const auto fail = [&](const std::string& why) { merge_node(merges, pair.place).fail(why); };
+    const auto id_of = [&](std::string_view token) {
+      const int id = vocab_.find(token);
+      if (id < 0) fail("the vocabulary has no token " + in_quotes(token));
+      return id;
+    };
+    const int left = id_of(pair.left), right = id_of(pair.right);
+    if (pair.right.size() < prefix_.size()) {
+      fail("the token " + in_quotes(pair.right) + " is shorter than continuing_subword_prefix");
+    }
+    result = pair.left;
+    result += pair.right.substr(prefix_.size());
+    // Most vocabularies list what merges make in the order of the merges.
+    const int next = merged.empty() ? 0 : merged.back()[2] + 1;
+    const bool is_next = static_cast<size_t>(next) < tokens_.size() && tokens_[next] == result;
+    merged.push_back({left, right, is_next ? next : id_of(result)});
+  }
+  merges_ = MergeTable(merged.size());
+  for (size_t rank = 0; rank < merged.size(); ++rank) {
+    if (rank + kAhead < merged.size()) {
+      merges_.prefetch(merged[rank + kAhead][0], merged[rank + kAhead][1]);
+    }
+    const auto [left, right, result_id] = merged[rank];
+    merges_.insert(left, right, {static_cast<uint32_t>(rank), result_id});
   }
 }
 
 void Bpe::encode(std::string_view word, Scratch& scratch, std::vector<int>& ids) const {
   if (word.empty()) return;
-  const int whole = whole_words_.find(word);
+  const int whole = token_of(word, scratch);
   std::atomic<bool>* const known = whole < 0 ? nullptr : &whole_[static_cast<size_t>(whole)];
-  if (known && known->load(std::memory_order_relaxed)) {
+  if (known && (ignore_merges_ || known->load(std::memory_order_relaxed))) {
     ids.push_back(whole);
     return;
   }
@@ -156,6 +173,13 @@ void Bpe::encode(std::string_view word, Scratch& scratch, std::vector<int>& ids)
     known->store(true, std::memory_order_relaxed);
   }
   ids.insert(ids.end(), scratch.ids.begin(), scratch.ids.end());
+}
+
+int Bpe::token_of(std::string_view word, Scratch& scratch) const {
+  if (!raw_bytes_) return vocab_.find(word);
+  scratch.text.clear();
+  append_byte_level(word, scratch.text);
+  return vocab_.find(scratch.text);
 }
 
 void Bpe::merge_word(std::string_view word, Scratch& scratch) const {

@@ -24,11 +24,11 @@ class Bpe {
   struct Scratch {
     std::vector<int> ids;
     std::vector<Merge> merges;
+    std::string text;
   };
 
   // raw_bytes: words will come as bytes to be read in the byte alphabet (byte_level.h), not as
-  // text. model.vocab may be flat (parse_json_flat). InputError on a vocabulary or merges that
-  // contradict themselves.
+  // text. InputError on a vocabulary or merges that contradict themselves.
   static Bpe parse(const JsonNode& model, bool raw_bytes);
 
   // Appends the ids of one word. InputError where a character has no token and `unk_token` has
@@ -37,18 +37,15 @@ class Bpe {
 
   // -1 where it is no token of the model.
   int token_to_id(std::string_view token) const { return vocab_.find(token); }
-  // By id; empty where the vocabulary skips an id.
-  const std::vector<std::string>& tokens() const { return tokens_; }
+  // By id; empty where the vocabulary skips an id. For the caller to keep: encoding needs them not.
+  std::vector<std::string> take_tokens() { return std::move(tokens_); }
 
  private:
   Bpe() = default;
   void parse_vocab(const JsonNode& vocab);
   void parse_merges(const JsonNode& merges);
-  // node() names the merge's place in the file.
-  template <class F>
-  void insert_merge(F&& node, std::string_view left, std::string_view right, uint32_t rank);
-  void list_whole_words();
 
+  int token_of(std::string_view word, Scratch& scratch) const;     // the token that it is, or -1
   void merge_word(std::string_view word, Scratch& scratch) const;  // into scratch.ids
   void append_symbols(std::string_view word, std::vector<int>& ids) const;
   void append_text_symbols(std::string_view text, std::vector<int>& ids) const;
@@ -70,7 +67,6 @@ class Bpe {
   // Words that are one token: most words of a text end here. With ignore_merges every token,
   // otherwise every token that its own merges lead to, which is found out when it first comes:
   // whole_[id] is then set.
-  StringTable whole_words_;
   mutable std::vector<std::atomic<bool>> whole_;
 };
 

@@ -11,7 +11,8 @@ namespace r1 {
 namespace {
 
 Bpe make(const Json& json, bool raw_bytes = false) {
-  return Bpe::parse(JsonNode(json, "test", "model"), raw_bytes);
+  const JsonDocument document(Json({{"model", json}}).dump(), "test");
+  return Bpe::parse(document.root().at("model"), raw_bytes);
 }
 
 std::vector<int> encode(const Bpe& bpe, std::string_view word) {

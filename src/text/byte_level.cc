@@ -37,10 +37,14 @@ std::string_view byte_level_char(unsigned char byte) {
   return alphabet().chars[byte];
 }
 
+void append_byte_level(std::string_view bytes, std::string& out) {
+  for (const char b : bytes) out += byte_level_char(static_cast<unsigned char>(b));
+}
+
 std::string to_byte_level(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size() * 2);
-  for (const char b : bytes) out += byte_level_char(static_cast<unsigned char>(b));
+  append_byte_level(bytes, out);
   return out;
 }
 

@@ -12,6 +12,7 @@ namespace r1 {
 // The character of a byte, as UTF-8 (one or two bytes, static storage).
 std::string_view byte_level_char(unsigned char byte);
 // Each byte by its character.
+void append_byte_level(std::string_view bytes, std::string& out);
 std::string to_byte_level(std::string_view bytes);
 // The bytes behind valid UTF-8 text, or nothing where a character is not of the alphabet.
 std::optional<std::string> from_byte_level(std::string_view text);

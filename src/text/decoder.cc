@@ -214,7 +214,7 @@ class JoinStage final : public TokenStage {
 };
 
 void require_character(const JsonNode& node) {
-  const std::string& text = node.string();
+  const std::string_view text = node.string();
   if (text.empty() || utf8_step(text).size != text.size()) {
     node.fail("expected one character, came " + in_quotes(text));
   }
@@ -231,7 +231,7 @@ Decoder Decoder::parse(const JsonNode& node) {
 
 void Decoder::append(const JsonNode& node) {
   constexpr int64_t kMaxStrip = std::numeric_limits<int32_t>::max();
-  const std::string& type = node.string("type");
+  const std::string_view type = node.string("type");
   Step step{Kind::kByteLevel};
   if (type == "Sequence") {
     for (const JsonNode& item : node.at("decoders").items()) append(item);

@@ -10,8 +10,8 @@ namespace {
 
 // What each push gives, then finish, as "a|b|c".
 std::string decode(const std::string& json, const std::vector<std::string>& tokens) {
-  const Json parsed = Json::parse(json);
-  const Decoder decoder = Decoder::parse(JsonNode(parsed, "test"));
+  const JsonDocument document(json, "test");
+  const Decoder decoder = Decoder::parse(document.root());
   Decoder::Stream stream(decoder);
   std::string out;
   for (const std::string& token : tokens) {

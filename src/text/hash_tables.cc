@@ -18,18 +18,28 @@ uint64_t mix(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
+template <class T>
+T load(const char* p) {
+  T out;
+  std::memcpy(&out, p, sizeof out);
+  return out;
+}
+
 // Multiply-and-fold over 8-byte words, after wyhash.
 uint64_t hash(std::string_view key) {
   constexpr uint64_t kA = 0xa0761d6478bd642f, kB = 0xe7037ed1a0b428db;
-  uint64_t h = key.size() * kB, word;
+  uint64_t h = key.size() * kB;
   const char* p = key.data();
   size_t n = key.size();
-  for (; n >= 8; n -= 8, p += 8) {
-    std::memcpy(&word, p, 8);
-    h = mix(h ^ word, kA);
+  for (; n >= 8; n -= 8, p += 8) h = mix(h ^ load<uint64_t>(p), kA);
+  // The 0 to 7 bytes that are left, in reads that may overlap.
+  uint64_t word = 0;
+  if (n >= 4) {
+    word = static_cast<uint64_t>(load<uint32_t>(p)) << 32 | load<uint32_t>(p + n - 4);
+  } else if (n > 0) {
+    const auto byte = [p](size_t at) { return static_cast<unsigned char>(p[at]); };
+    word = static_cast<uint64_t>(byte(0)) << 16 | byte(n / 2) << 8 | byte(n - 1);
   }
-  word = 0;
-  if (n) std::memcpy(&word, p, n);
   return mix(h ^ word, kB);
 }
 
@@ -67,6 +77,10 @@ int StringTable::find(std::string_view key) const {
   }
 }
 
+void StringTable::prefetch(std::string_view key) const {
+  __builtin_prefetch(&slots_[hash(key) & (slots_.size() - 1)]);
+}
+
 MergeTable::MergeTable(size_t pairs)
     : slots_(slots_for(pairs)), shift_(64 - std::countr_zero(slots_.size())) {}
 
@@ -74,6 +88,10 @@ size_t MergeTable::slot_of(int left, int right) const {
   const uint64_t key =
       static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   return mix(key ^ 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93) >> shift_;
+}
+
+void MergeTable::prefetch(int left, int right) const {
+  __builtin_prefetch(&slots_[slot_of(left, right)]);
 }
 
 void MergeTable::insert(int left, int right, Merge merge) {

@@ -20,6 +20,8 @@ class StringTable {
   bool insert(std::string_view key, int value);
   // The value, or -1.
   int find(std::string_view key) const;
+  // Starts to fetch what finding or inserting the key will read.
+  void prefetch(std::string_view key) const;
 
  private:
   struct Slot {
@@ -49,6 +51,7 @@ class MergeTable {
 
   // A pair given twice keeps its last merge.
   void insert(int left, int right, Merge merge);
+  void prefetch(int left, int right) const;
   // rank == kNoMerge where the pair does not merge.
   Merge find(int left, int right) const;
 

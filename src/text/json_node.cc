@@ -3,76 +3,112 @@
 #include "base/error.h"
 
 namespace r1 {
+namespace {
 
-JsonNode JsonNode::at(const std::string& key) const {
-  const Json& self = object();
-  const auto it = self.find(key);
-  if (it == self.end()) fail("the field " + in_quotes(key) + " is missing");
-  return {*it, where_, path_.empty() ? key : path_ + "." + key};
+constexpr size_t kMaxDepth = 256;
+
+}  // namespace
+
+JsonDocument::JsonDocument(std::string_view text, std::string where) : where_(std::move(where)) {
+  simdjson::error_code error = parser_.allocate(text.size(), kMaxDepth);
+  if (!error) error = parser_.parse(text.data(), text.size()).get(root_);
+  if (!error) return;
+  if (error == simdjson::MEMALLOC) throw std::bad_alloc();
+  parse_json(text, where_);  // knows the byte; what it accepts is refused all the same
+  throw InputError(where_ + ": not valid JSON: " + simdjson::error_message(error));
 }
 
-std::optional<JsonNode> JsonNode::find(const std::string& key) const {
-  const Json& self = object();
-  const auto it = self.find(key);
-  if (it == self.end() || it->is_null()) return std::nullopt;
-  return JsonNode(*it, where_, path_.empty() ? key : path_ + "." + key);
+JsonNode JsonDocument::root() const {
+  return {root_, where_};
+}
+
+JsonNode JsonNode::at(std::string_view key) const {
+  simdjson::dom::element value;
+  if (object().at_key(key).get(value)) fail("the field " + in_quotes(key) + " is missing");
+  return {value, where_, path_of(key)};
+}
+
+std::optional<JsonNode> JsonNode::find(std::string_view key) const {
+  simdjson::dom::element value;
+  if (object().at_key(key).get(value) || value.is_null()) return std::nullopt;
+  return JsonNode(value, where_, path_of(key));
 }
 
 std::vector<JsonNode> JsonNode::items() const {
   std::vector<JsonNode> out;
-  const Json& self = array();
-  out.reserve(self.size());
-  for (size_t i = 0; i < self.size(); ++i) {
-    out.emplace_back(self[i], where_, path_ + "[" + std::to_string(i) + "]");
+  for (const simdjson::dom::element item : array()) {
+    out.emplace_back(item, where_, path_ + "[" + std::to_string(out.size()) + "]");
   }
   return out;
 }
 
-const Json& JsonNode::object() const {
-  if (!json_->is_object()) fail_kind("an object");
-  return *json_;
+simdjson::dom::object JsonNode::object() const {
+  simdjson::dom::object out;
+  if (json_.get(out)) fail_kind("an object");
+  return out;
 }
 
-const Json& JsonNode::array() const {
-  if (!json_->is_array()) fail_kind("an array");
-  return *json_;
+simdjson::dom::array JsonNode::array() const {
+  simdjson::dom::array out;
+  if (json_.get(out)) fail_kind("an array");
+  return out;
 }
 
-const std::string& JsonNode::string() const {
-  if (!json_->is_string()) fail_kind("a string");
-  return json_->get_ref<const std::string&>();
+std::string_view JsonNode::string() const {
+  std::string_view out;
+  if (json_.get(out)) fail_kind("a string");
+  return out;
 }
 
 bool JsonNode::boolean() const {
-  if (!json_->is_boolean()) fail_kind("true or false");
-  return json_->get<bool>();
+  bool out = false;
+  if (json_.get(out)) fail_kind("true or false");
+  return out;
 }
 
 int64_t JsonNode::integer(int64_t lo, int64_t hi) const {
-  const bool fits = json_->is_number_integer() &&
-                    !(json_->is_number_unsigned() && json_->get<uint64_t>() > INT64_MAX) &&
-                    json_->get<int64_t>() >= lo && json_->get<int64_t>() <= hi;
-  if (!fits) {
-    const std::string range = std::to_string(lo) + " to " + std::to_string(hi);
-    fail_kind(("an integer from " + range).c_str());
+  int64_t out = 0;
+  if (json_.get(out) || out < lo || out > hi) {
+    fail_kind("an integer from " + std::to_string(lo) + " to " + std::to_string(hi));
   }
-  return json_->get<int64_t>();
+  return out;
 }
 
-bool JsonNode::boolean(const std::string& key, bool otherwise) const {
+double JsonNode::number() const {
+  double out = 0;
+  if (json_.get(out)) fail_kind("a number");
+  return out;
+}
+
+bool JsonNode::boolean(std::string_view key, bool otherwise) const {
   const auto node = find(key);
   return node ? node->boolean() : otherwise;
+}
+
+std::string JsonNode::path_of(std::string_view key) const {
+  return (path_.empty() ? "" : path_ + ".") + std::string(key);
 }
 
 void JsonNode::fail(const std::string& message) const {
   throw InputError(where_ + ": " + (path_.empty() ? "" : path_ + ": ") + message);
 }
 
-void JsonNode::fail_kind(const char* expected) const {
-  std::string came = json_->type_name();
-  if (json_->is_number() || json_->is_boolean()) came = json_->dump();
-  if (json_->is_string()) came = in_quotes(json_->get_ref<const std::string&>());
-  fail(std::string("expected ") + expected + ", came " + came);
+void JsonNode::fail_kind(const std::string& expected) const {
+  std::string came;
+  switch (json_.type()) {
+    case simdjson::dom::element_type::OBJECT:
+      came = "object";
+      break;
+    case simdjson::dom::element_type::ARRAY:
+      came = "array";
+      break;
+    case simdjson::dom::element_type::STRING:
+      came = in_quotes(json_.get_string().value_unsafe());
+      break;
+    default:
+      came = simdjson::minify(json_);
+  }
+  fail("expected " + expected + ", came " + came);
 }
 
 }  // namespace r1

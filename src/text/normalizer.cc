@@ -91,7 +91,7 @@ void Normalizer::append(const JsonNode& node) {
       {"NFC", Kind::kNfc},         {"NFD", Kind::kNfd},         {"NFKC", Kind::kNfkc},
       {"NFKD", Kind::kNfkd},       {"Strip", Kind::kStrip},     {"Lowercase", Kind::kLowercase},
       {"Prepend", Kind::kPrepend}, {"Replace", Kind::kReplace}, {"ByteLevel", Kind::kByteLevel}};
-  const std::string& type = node.string("type");
+  const std::string_view type = node.string("type");
   if (type == "Sequence") {
     for (const JsonNode& item : node.at("normalizers").items()) append(item);
     return;

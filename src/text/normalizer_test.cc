@@ -8,8 +8,8 @@ namespace r1 {
 namespace {
 
 std::string normalize(const std::string& json, const std::string& text) {
-  const Json parsed = Json::parse(json);
-  return Normalizer::parse(JsonNode(parsed, "test")).apply(text);
+  const JsonDocument document(json, "test");
+  return Normalizer::parse(document.root()).apply(text);
 }
 
 TEST(Normalizer, UnicodeForms) {

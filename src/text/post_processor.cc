@@ -11,7 +11,7 @@ PostProcessor PostProcessor::parse(const JsonNode& node) {
 }
 
 void PostProcessor::append(const JsonNode& node) {
-  const std::string& type = node.string("type");
+  const std::string_view type = node.string("type");
   if (type == "Sequence") {
     for (const JsonNode& item : node.at("processors").items()) append(item);
   } else if (type == "TemplateProcessing") {
@@ -35,7 +35,7 @@ PostProcessor::Piece PostProcessor::parse_piece(const JsonNode& piece,
     return {true, {}};
   }
   Piece out{false, {}};
-  const std::string& name = piece.at("SpecialToken").string("id");
+  const std::string_view name = piece.at("SpecialToken").string("id");
   for (const JsonNode& id : special_tokens.at(name).at("ids").items()) {
     out.ids.push_back(static_cast<int>(id.integer(0, INT32_MAX)));
   }

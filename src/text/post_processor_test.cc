@@ -8,8 +8,8 @@ namespace r1 {
 namespace {
 
 PostProcessor parse(const std::string& json) {
-  const Json parsed = Json::parse(json);
-  return PostProcessor::parse(JsonNode(parsed, "test"));
+  const JsonDocument document(json, "test");
+  return PostProcessor::parse(document.root());
 }
 
 const std::string kTemplate = R"({"type": "TemplateProcessing",

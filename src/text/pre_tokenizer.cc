@@ -70,7 +70,7 @@ PreTokenizer::Step PreTokenizer::parse_metaspace(const JsonNode& node) {
     node.at("replacement").fail("expected one character, came " + in_quotes(step.replacement));
   }
   const auto scheme = node.find("prepend_scheme");
-  const std::string name = scheme ? scheme->string() : "always";
+  const std::string_view name = scheme ? scheme->string() : "always";
   if (name != "always" && name != "first" && name != "never") {
     scheme->fail("expected always, first or never, came " + in_quotes(name));
   }
@@ -83,7 +83,7 @@ PreTokenizer::Step PreTokenizer::parse_metaspace(const JsonNode& node) {
 }
 
 void PreTokenizer::append(const JsonNode& node) {
-  const std::string& type = node.string("type");
+  const std::string_view type = node.string("type");
   Step step{Kind::kSplit};
   if (type == "Sequence") {
     for (const JsonNode& item : node.at("pretokenizers").items()) append(item);

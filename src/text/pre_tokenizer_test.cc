@@ -8,8 +8,8 @@ namespace r1 {
 namespace {
 
 std::string words(const std::string& json, const std::string& text, bool at_start = true) {
-  const Json parsed = Json::parse(json);
-  const PreTokenizer pre_tokenizer = PreTokenizer::parse(JsonNode(parsed, "test"));
+  const JsonDocument document(json, "test");
+  const PreTokenizer pre_tokenizer = PreTokenizer::parse(document.root());
   Words cut(text);
   pre_tokenizer.apply(cut, at_start);
   std::string out;

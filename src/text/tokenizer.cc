@@ -82,7 +82,7 @@ Tokenizer::State Tokenizer::State::parse(const JsonNode& root) {
 }
 
 void Tokenizer::State::merge_added_tokens(const JsonNode& root) {
-  tokens = bpe.tokens();
+  tokens = bpe.take_tokens();
   if (const auto node = root.find("added_tokens")) {
     added = AddedTokens::parse(*node, normalizer,
                                [&](std::string_view token) { return bpe.token_to_id(token); });
@@ -149,9 +149,8 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
     throw InputError(where + ": expected a tokenizer.json of at most " + std::to_string(kMaxFile) +
                      " bytes, came " + std::to_string(json.size()));
   }
-  constexpr std::string_view kVocab[] = {"model", "vocab"};
-  const Json root = parse_json_flat(json, where, kVocab);
-  auto state = std::make_shared<State>(State::parse(JsonNode(root, where)));
+  const JsonDocument document(json, where);
+  auto state = std::make_shared<State>(State::parse(document.root()));
   state->json = json;
   return Tokenizer(std::move(state));
 }
