@@ -183,8 +183,9 @@ TEST_P(ContractMapped, SampledLogProbabilitiesAreScored) {
 
 std::vector<MappedCase> mapped_cases() {
   std::vector<MappedCase> cases;
-  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16, DType::kF8E4M3, DType::kQ8_0,
-                           DType::kQ4_0, DType::kQ4_K, DType::kQ6_K}) {
+  for (const DType type :
+       {DType::kF32, DType::kBF16, DType::kF16, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0,
+        DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     cases.push_back({"Qwen2ForCausalLM", type});
     cases.push_back({"Qwen3ForCausalLM", type});
   }

@@ -38,12 +38,6 @@ struct Row {
   OpTime time;
 };
 
-std::string lower_dtype(DType dtype) {
-  std::string name(dtype_name(dtype));
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
-
 std::string time_text(double seconds) {
   char text[32];
   if (seconds >= 1e-2) {
@@ -178,17 +172,6 @@ void bench(const Options& o) {
   }
 }
 
-DType bench_dtype(const std::string& name) {
-  std::string names;
-  for (int i = 0; i < kDTypeCount; ++i) {
-    const auto dtype = static_cast<DType>(i);
-    if (!can_quantize(dtype)) continue;
-    if (lower_dtype(dtype) == name) return dtype;
-    names += (names.empty() ? "" : ", ") + lower_dtype(dtype);
-  }
-  throw InputError("--dtype " + name + ": expected one of " + names);
-}
-
 // A test's line, and what it is measured against: limits move on a shared machine, so they are
 // taken before and after, and the better ones count.
 void print_time(const ModelTime& t, const std::string& name, const Roof& roof, DType dtype,
@@ -234,7 +217,7 @@ Subject subject_of(const Options& o) {
     throw InputError("MODEL and --shape: expected one of them");
   }
   if (!o.shape.empty()) {
-    const DType dtype = bench_dtype(o.dtype.empty() ? "bf16" : o.dtype);
+    const DType dtype = quantizable_dtype(o.dtype.empty() ? "bf16" : o.dtype);
     return {o.shape, shape_config(o.shape), nullptr, dtype};
   }
   if (!o.dtype.empty()) {
@@ -391,9 +374,8 @@ void add_bench(CLI::App& app) {
                 "time this model as a whole instead: a folder, a GGUF file, a name");
   c->add_option("--shape", o->shape,
                 "time a whole model of this shape with random weights instead: " + shape_names());
-  c->add_option(
-      "--dtype", o->dtype,
-      "with --shape: of the matrices: f32, bf16 (default), f16, q8_0, q4_0, q4_k or q6_k");
+  c->add_option("--dtype", o->dtype,
+                "with --shape: of the matrices (bf16): " + quantizable_names());
   const auto model_option = [&](const std::string& name, auto& value, const std::string& help,
                                 int64_t most) {
     return c->add_option(name, value, "of a model: " + help)->check(CLI::Range(int64_t{0}, most));

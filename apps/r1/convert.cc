@@ -17,18 +17,6 @@ struct Options {
   bool force = false;
 };
 
-constexpr std::pair<const char*, DType> kDTypes[] = {
-    {"f32", DType::kF32},   {"f16", DType::kF16},   {"bf16", DType::kBF16},
-    {"q8_0", DType::kQ8_0}, {"q4_0", DType::kQ4_0}, {"q4_k", DType::kQ4_K}};
-
-std::optional<DType> parse_dtype(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  for (const auto& [known, dtype] : kDTypes) {
-    if (name == known) return dtype;
-  }
-  throw InputError("--dtype " + name + ": expected f32, f16, bf16, q8_0, q4_0 or q4_k");
-}
-
 // "5GB", "500MB": thousands, as transformers counts them.
 uint64_t parse_size(const std::string& text) {
   double number = 0;
@@ -46,7 +34,7 @@ uint64_t parse_size(const std::string& text) {
 
 void convert(const Options& o) {
   ConvertOptions options;
-  options.dtype = parse_dtype(o.dtype);
+  if (!o.dtype.empty()) options.dtype = quantizable_dtype(o.dtype);
   options.shard_bytes = parse_size(o.shard_size);
   options.overwrite = o.force;
   ThreadPool pool(o.common.threads);
@@ -77,9 +65,9 @@ void add_convert(CLI::App& app) {
       "  r1 convert model.gguf folder --dtype bf16 --shard-size 2GB");
   c->add_option("SRC", o->source, kModelHelp)->required();
   c->add_option("DST", o->destination, "NAME.gguf, or a folder")->required();
-  c->add_option(
-      "--dtype", o->dtype,
-      "of the matrices: f32, f16, bf16; GGUF alone: q8_0, q4_0, q4_k; default: as they are");
+  c->add_option("--dtype", o->dtype,
+                "of the matrices: " + quantizable_names() +
+                    "; a folder: f32, f16, bf16; default: as they are");
   c->add_option("--shard-size", o->shard_size, "a folder's files are split above this size")
       ->capture_default_str();
   c->add_flag("--force", o->force, "replace a model that is there");

@@ -1,6 +1,9 @@
 #include "session.h"
 
+#include <cctype>
+
 #include "base/error.h"
+#include "tensor/quant.h"
 
 namespace r1 {
 
@@ -39,6 +42,29 @@ std::optional<DType> WeightOptions::type() const {
   if (dtype == "f32") return DType::kF32;
   if (dtype == "bf16") return DType::kBF16;
   throw InputError("--dtype " + dtype + ": expected auto, f32 or bf16");
+}
+
+std::string lower_dtype(DType dtype) {
+  std::string name(dtype_name(dtype));
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+std::string quantizable_names() {
+  std::string names;
+  for (int i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (can_quantize(dtype)) names += (names.empty() ? "" : ", ") + lower_dtype(dtype);
+  }
+  return names;
+}
+
+DType quantizable_dtype(const std::string& name) {
+  for (int i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (can_quantize(dtype) && lower_dtype(dtype) == name) return dtype;
+  }
+  throw InputError("--dtype " + name + ": expected one of " + quantizable_names());
 }
 
 OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops) {

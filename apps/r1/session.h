@@ -59,6 +59,13 @@ struct WeightOptions {
 
 void add_kv_cache_dtype(CLI::App& command, std::string& dtype);
 
+// A type's name as options have it: "q4_k".
+std::string lower_dtype(DType dtype);
+// The types that weights can be written in, for --help, and the one of a name; InputError for
+// another.
+std::string quantizable_names();
+DType quantizable_dtype(const std::string& name);
+
 // `name` as resolve_model takes it.
 OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops& ops);
 

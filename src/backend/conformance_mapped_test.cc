@@ -8,7 +8,8 @@ namespace r1 {
 namespace {
 
 constexpr DType kTypes[] = {DType::kF32,  DType::kBF16, DType::kF16,  DType::kF8E4M3,
-                            DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K};
+                            DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                            DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
 // Rows of a file: at an odd address, in memory that ends where the last row does.
 class FileRows {

@@ -47,11 +47,11 @@ struct PackedWeight {
 // of the same type gives.
 //   kF32, kF16, kF8E4M3 (times scales): the values, exactly, in float32 products
 //   kBF16: as packed
-//   kQ8_0, kQ4_0, kQ4_K, kQ6_K: the input rows are rounded too, to whole numbers q in [-127, 127]
-//   times max |x| / 127 over 32 elements. Sums of products of whole numbers over the elements that
+//   block formats: the input rows are rounded too, to whole numbers q in [-127, 127] times
+//   max |x| / 127 over 32 elements. Sums of products of whole numbers over the elements that
 //   share a scale (32; 16 in Q6_K) are exact; acc = fma(float(sum), weight's scale * row's scale,
 //   acc) group by group in order, each followed by acc = fma(-minimum, row's scale * sum of q, acc)
-//   in Q4_K. So all instruction sets give the same bits.
+//   in formats with minima (Q4_1, Q5_1, Q4_K, Q5_K). So all instruction sets give the same bits.
 struct MappedWeight {
   DType dtype = DType::kF32;
   int64_t n = 0, k = 0;  // k is a whole number of the type's blocks

@@ -178,8 +178,9 @@ std::vector<OpEntry> product_entries() {
           {"matmul", dtype, 1e-5, [=](OpSize size) { return matmul_call(size, dtype, rows); }});
     }
   }
-  const DType mapped[] = {DType::kF32,  DType::kBF16, DType::kF16, DType::kQ8_0,
-                          DType::kQ4_0, DType::kQ4_K, DType::kQ6_K};
+  const DType mapped[] = {DType::kF32,  DType::kBF16, DType::kF16,  DType::kQ8_0,
+                          DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                          DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
   for (const DType dtype : mapped) {
     for (const int64_t rows : {1, 16, 512}) {
       entries.push_back({"matmul_mapped", dtype, 1e-5,

@@ -156,15 +156,15 @@ TEST_F(GgufModelFile, RefusesTensorsThatCannotBe) {
 TEST_F(GgufModelFile, ATypeThatIsNotReadIsRefusedWhenAskedFor) {
   tensors_.push_back({"output_norm.weight", DType::kQ8_0, {256}});
   open();
-  // Q8_0 is number 8; 7 is Q5_1, whose blocks are smaller.
+  // Q8_0 is number 8; 10 is Q2_K, whose blocks are smaller.
   std::string bytes = read_file(folder_ / "m.gguf");
   const size_t at = bytes.find("output_norm.weight") + 18 + 4 + 8;
   ASSERT_EQ(bytes[at], 8);
-  bytes[at] = 7;
+  bytes[at] = 10;
   write_file_atomic(folder_ / "m.gguf", bytes);
   const auto model = GgufModel::open(folder_ / "m.gguf");
   EXPECT_EQ(model->tensors().size(), 2u);
-  EXPECT_HAS(error_of([&] { model->find("model.norm.weight"); }), "Q5_1 is not read");
+  EXPECT_HAS(error_of([&] { model->find("model.norm.weight"); }), "Q2_K is not read");
 }
 
 TEST_F(GgufModelFile, ExpertsAreTensorsOfTheirOwn) {

@@ -48,7 +48,8 @@ DType gguf_dtype(const std::string& name, std::span<const int64_t> shape, DType 
   if (!is_float(in)) return in;
   if (stays_float32(name, shape)) return DType::kF32;
   DType out = wanted.value_or(in == DType::kF8E4M3 ? DType::kBF16 : in);
-  if (is_vocabulary(name) && (out == DType::kQ4_0 || out == DType::kQ4_K)) out = DType::kQ8_0;
+  const bool four_bits = out == DType::kQ4_0 || out == DType::kQ4_1 || out == DType::kQ4_K;
+  if (is_vocabulary(name) && four_bits) out = DType::kQ8_0;
   // Rows that are no whole number of blocks get the next finer type that they are of.
   if (shape.back() % dtype_block(out) != 0) out = DType::kQ8_0;
   return shape.back() % dtype_block(out) == 0 ? out : DType::kF16;
@@ -69,8 +70,9 @@ uint32_t file_type(std::span<const TensorPlan> plans) {
     if (size > bytes[most]) most = dtype;
   }
   static const std::map<DType, uint32_t> kNumbers = {
-      {DType::kF32, 0},   {DType::kF16, 1},   {DType::kQ4_0, 2}, {DType::kQ8_0, 7},
-      {DType::kQ4_K, 14}, {DType::kQ6_K, 18}, {DType::kBF16, 32}};
+      {DType::kF32, 0},   {DType::kF16, 1},   {DType::kQ4_0, 2}, {DType::kQ4_1, 3},
+      {DType::kQ8_0, 7},  {DType::kQ5_0, 8},  {DType::kQ5_1, 9}, {DType::kQ4_K, 14},
+      {DType::kQ5_K, 16}, {DType::kQ6_K, 18}, {DType::kBF16, 32}};
   const auto it = kNumbers.find(most);
   return it == kNumbers.end() ? 1024 : it->second;  // 1024: guess
 }

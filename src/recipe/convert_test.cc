@@ -141,15 +141,16 @@ TEST_F(Convert, ElementTypes) {
   std::vector<float> exact(static_cast<size_t>(want->elements()));
   copy_to_f32(*want, exact.data());
   for (const DType dtype :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K}) {
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+        DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     ConvertOptions options;
     options.dtype = dtype;
     options.overwrite = true;
     convert("model", "m.gguf", options);
     const ModelFiles got = open_model_files(folder_ / "m.gguf");
     EXPECT_EQ(got.tensors->find(norm)->dtype, DType::kF32);
-    // Rows of 64 and 96 are no whole number of Q4_K's 256.
-    const DType expected = dtype == DType::kQ4_K ? DType::kQ8_0 : dtype;
+    // Rows of 64 and 96 are no whole number of a K format's 256.
+    const DType expected = dtype_block(dtype) == 256 ? DType::kQ8_0 : dtype;
     EXPECT_EQ(got.tensors->find(query)->dtype, expected);
     EXPECT_EQ(got.tensors->find(down)->dtype, expected);
     // Values are those of quantizing the original, in the original's order.

@@ -24,7 +24,9 @@ constexpr std::array<Row, kDTypeCount> kRows = {{
     {DType::kU32, 1, 4, "U32"},        {DType::kF32, 1, 4, "F32"},
     {DType::kF64, 1, 8, "F64"},        {DType::kI64, 1, 8, "I64"},
     {DType::kU64, 1, 8, "U64"},        {DType::kQ8_0, 32, 34, "Q8_0"},
-    {DType::kQ4_0, 32, 18, "Q4_0"},    {DType::kQ4_K, 256, 144, "Q4_K"},
+    {DType::kQ4_0, 32, 18, "Q4_0"},    {DType::kQ4_1, 32, 20, "Q4_1"},
+    {DType::kQ5_0, 32, 22, "Q5_0"},    {DType::kQ5_1, 32, 24, "Q5_1"},
+    {DType::kQ4_K, 256, 144, "Q4_K"},  {DType::kQ5_K, 256, 176, "Q5_K"},
     {DType::kQ6_K, 256, 210, "Q6_K"},
 }};
 

@@ -31,10 +31,14 @@ enum class DType : uint8_t {
   kU64,
   kQ8_0,
   kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
   kQ4_K,
+  kQ5_K,
   kQ6_K,
 };
-inline constexpr int kDTypeCount = 19;
+inline constexpr int kDTypeCount = 23;
 
 // Elements of a block, and its bytes. A plain type's block is one element.
 int64_t dtype_block(DType dtype);

@@ -34,6 +34,10 @@ TEST(DType, SizesOfBlocks) {
   EXPECT_EQ(dtype_bytes(DType::kBF16, 7), 14u);
   EXPECT_EQ(dtype_bytes(DType::kQ8_0, 64), 68u);    // 2 + 32 bytes a block
   EXPECT_EQ(dtype_bytes(DType::kQ4_0, 64), 36u);    // 2 + 16
+  EXPECT_EQ(dtype_bytes(DType::kQ4_1, 64), 40u);    // 2 + 2 + 16
+  EXPECT_EQ(dtype_bytes(DType::kQ5_0, 64), 44u);    // 2 + 4 + 16
+  EXPECT_EQ(dtype_bytes(DType::kQ5_1, 64), 48u);    // 2 + 2 + 4 + 16
+  EXPECT_EQ(dtype_bytes(DType::kQ5_K, 256), 176u);  // 2 + 2 + 12 + 32 + 128
   EXPECT_EQ(dtype_bytes(DType::kQ4_K, 256), 144u);  // 2 + 2 + 12 + 128
   EXPECT_EQ(dtype_bytes(DType::kQ6_K, 512), 420u);  // 128 + 64 + 16 + 2
   EXPECT_EQ(dtype_bytes(DType::kQ6_K, 0), 0u);

@@ -10,7 +10,7 @@
 namespace r1 {
 namespace {
 
-constexpr int64_t kBlock = 32;        // elements of a Q8_0 or Q4_0 block, and of a part of Q4_K
+constexpr int64_t kBlock = 32;        // elements of a block of Q8_0 to Q5_1, a part of Q4_K, Q5_K
 constexpr float kTinyScale = 1e-15f;  // groups of values below count as zeros
 
 float load_f16(const uint8_t* p) {
@@ -64,53 +64,125 @@ void write_q8_0(const float* x, uint8_t* block) {
   }
 }
 
-// ---- Q4_0:  d = x_peak / -8, so that the peak is q = 0;  q = floor(x / d + 8.5)
+// ---- Q4_0, Q5_0, Q4_1, Q5_1: whole numbers of 4 bits, two a byte, of element i and i + 16; before
+// them of 5 bits the fifth ones, a bit an element
 
-void read_q4_0(const uint8_t* block, float* out) {
+template <int kBits>
+int get_bits(const uint8_t* packed, int64_t i) {
+  constexpr int64_t kHigh = kBits == 5 ? kBlock / 8 : 0, kHalf = kBlock / 2;
+  const int low = packed[kHigh + i % kHalf] >> 4 * (i / kHalf) & 15;
+  return kHigh == 0 ? low : low | (packed[i / 8] >> i % 8 & 1) << 4;
+}
+
+// `packed` is zero before the first element.
+template <int kBits>
+void put_bits(uint8_t* packed, int64_t i, int q) {
+  constexpr int64_t kHigh = kBits == 5 ? kBlock / 8 : 0, kHalf = kBlock / 2;
+  packed[kHigh + i % kHalf] |= static_cast<uint8_t>((q & 15) << 4 * (i / kHalf));
+  if constexpr (kHigh > 0) packed[i / 8] |= static_cast<uint8_t>(q >> 4 << i % 8);
+}
+
+template <int kBits>
+void read_0(const uint8_t* block, float* out) {
   const float d = load_f16(block);
-  for (int64_t i = 0; i < kBlock / 2; ++i) {
-    out[i] = static_cast<float>((block[2 + i] & 15) - 8) * d;
-    out[i + kBlock / 2] = static_cast<float>((block[2 + i] >> 4) - 8) * d;
+  for (int64_t i = 0; i < kBlock; ++i) {
+    out[i] = static_cast<float>(get_bits<kBits>(block + 2, i) - (1 << (kBits - 1))) * d;
   }
 }
 
-void write_q4_0(const float* x, uint8_t* block) {
-  const float d = peak(x, kBlock) / -8.0f;
+// d = x_peak / -8 (or -16), so that the peak is q = 0;  q = floor(x / d + 8.5)
+template <int kBits>
+void write_0(const float* x, uint8_t* block) {
+  constexpr int kMiddle = 1 << (kBits - 1);
+  const float d = peak(x, kBlock) / -kMiddle;
   const float inverse = d != 0 ? 1.0f / d : 0.0f;
   store_f16(block, d);
-  auto q = [&](float value) { return whole(std::trunc(value * inverse + 8.5f), 0, 15); };
-  for (int64_t i = 0; i < kBlock / 2; ++i) {
-    block[2 + i] = static_cast<uint8_t>(q(x[i]) | q(x[i + kBlock / 2]) << 4);
+  std::memset(block + 2, 0, kBlock * kBits / 8);
+  for (int64_t i = 0; i < kBlock; ++i) {
+    const float q = std::trunc(x[i] * inverse + (kMiddle + 0.5f));
+    put_bits<kBits>(block + 2, i, whole(q, 0, 2 * kMiddle - 1));
   }
 }
 
-// ---- Q4_K
+template <int kBits>
+void read_1(const uint8_t* block, float* out) {
+  const float d = load_f16(block), m = load_f16(block + 2);
+  for (int64_t i = 0; i < kBlock; ++i) {
+    out[i] = static_cast<float>(get_bits<kBits>(block + 4, i)) * d + m;
+  }
+}
 
-void read_q4_k(const uint8_t* block, float* out) {
+// m = min x,  d = (max x - m) / 15 (or 31),  q = floor((x - m) / d + 0.5)
+template <int kBits>
+void write_1(const float* x, uint8_t* block) {
+  constexpr int kMax = (1 << kBits) - 1;
+  const auto [low, high] = std::minmax_element(x, x + kBlock);
+  const float m = *low, d = (*high - m) / kMax;
+  const float inverse = d != 0 ? 1.0f / d : 0.0f;
+  store_f16(block, d);
+  store_f16(block + 2, m);
+  std::memset(block + 4, 0, kBlock * kBits / 8);
+  for (int64_t i = 0; i < kBlock; ++i) {
+    put_bits<kBits>(block + 4, i, whole(std::trunc((x[i] - m) * inverse + 0.5f), 0, kMax));
+  }
+}
+
+// ---- Q4_K, Q5_K
+
+// 32 elements of the first q have their 4 lower bits in the low halves of 32 bytes, the next 32 in
+// the high ones; the fifth bit of 32 elements is one of each byte of `high`.
+template <int kBits>
+struct KBits {
+  static constexpr int64_t kHeader = 16, kHigh = kBits == 5 ? kBlock : 0;
+  static int get(const uint8_t* block, int64_t e) {
+    const int64_t part = e / kBlock, i = e % kBlock;
+    const uint8_t *high = block + kHeader, *low = high + kHigh + part / 2 * kBlock;
+    const int q = low[i] >> 4 * (part % 2) & 15;
+    return kHigh == 0 ? q : q | (high[i] >> part & 1) << 4;
+  }
+  static void put(uint8_t* block, int64_t e, int q) {
+    const int64_t part = e / kBlock, i = e % kBlock;
+    uint8_t *high = block + kHeader, *low = high + kHigh + part / 2 * kBlock;
+    low[i] |= static_cast<uint8_t>((q & 15) << 4 * (part % 2));
+    if constexpr (kHigh > 0) high[i] |= static_cast<uint8_t>(q >> 4 << part);
+  }
+};
+
+// Scale and minimum (0..63) of the j-th 32 elements of a Q4_K or Q5_K block, from its 12 bytes.
+struct ScaleMin {
+  int scale, min;
+};
+ScaleMin k_scale_min(const uint8_t* packed, int64_t j) {
+  if (j < 4) return {packed[j] & 63, packed[j + 4] & 63};
+  return {(packed[j + 4] & 15) | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4};
+}
+
+template <int kBits>
+void read_k(const uint8_t* block, float* out) {
   const float d = load_f16(block), dmin = load_f16(block + 2);
-  const uint8_t *packed = block + 4, *q = block + 16;
   for (int64_t j = 0; j < kSuperBlock / kBlock; ++j) {
-    const auto [s, m] = q4k_scale_min(packed, j);
+    const auto [s, m] = k_scale_min(block + 4, j);
     const float scale = d * static_cast<float>(s), min = dmin * static_cast<float>(m);
-    for (int64_t i = 0; i < kBlock; ++i) {
-      const int two = q[j / 2 * kBlock + i];
-      out[j * kBlock + i] = scale * static_cast<float>(j % 2 ? two >> 4 : two & 15) - min;
+    for (int64_t e = j * kBlock; e < (j + 1) * kBlock; ++e) {
+      out[e] = scale * static_cast<float>(KBits<kBits>::get(block, e)) - min;
     }
   }
 }
 
-// x ~ scale q - min with q in 0..15 and min >= 0.
+// x ~ scale q - min with q in 0..max and min >= 0.
 struct Affine {
   float scale, min;
 };
 
-// Least squares under the weights w: for 21 rounding steps around (max - min) / 15, the q that the
-// step gives, and then the best scale and minimum for these q,
+// Least squares under the weights w: for rounding steps around (max - min) / 15 (or 31), the q that
+// the step gives, and then the best scale and minimum for these q,
 //   scale = (W Xq - X Q) / D,   -min = (QQ X - Q Xq) / D,   D = W QQ - Q Q
 // with W, X, Q, QQ, Xq the sums of w, w x, w q, w q^2, w x q. The step whose result is nearest to x
-// wins; the plain step is what the others have to beat.
+// wins, and its minimum is the next steps' origin; the plain step is what they have to beat.
+template <int kBits>
 Affine fit_affine(const float* x, const float* w) {
-  constexpr int kMax = 15, kSteps = 20;
+  constexpr int kMax = (1 << kBits) - 1, kSteps = kBits == 5 ? 15 : 20;
+  constexpr float kFirst = kBits == 5 ? -0.5f : -1.0f;
   float low = x[0], high = x[0], sum_w = w[0], sum_x = w[0] * x[0];
   for (int64_t i = 1; i < kBlock; ++i) {
     low = std::min(low, x[i]);
@@ -122,11 +194,12 @@ Affine fit_affine(const float* x, const float* w) {
   if (high == low) return {0, -low};
 
   std::array<float, kBlock> q;
-  const float origin = low, width = high - low;
-  auto round_by = [&](float inverse) {
+  auto round_to = [&](float steps) {
+    const float inverse = steps / (high - low);
     for (int64_t i = 0; i < kBlock; ++i) {
-      q[static_cast<size_t>(i)] = static_cast<float>(nearest(inverse * (x[i] - origin), 0, kMax));
+      q[static_cast<size_t>(i)] = static_cast<float>(nearest(inverse * (x[i] - low), 0, kMax));
     }
+    return inverse;
   };
   auto error_of = [&](float scale, float offset) {
     float error = 0;
@@ -136,11 +209,9 @@ Affine fit_affine(const float* x, const float* w) {
     }
     return error;
   };
-  const float plain = kMax / width;
-  round_by(plain);
-  float scale = 1 / plain, best = error_of(scale, low);
+  float scale = 1 / round_to(kMax), best = error_of(scale, low);
   for (int step = 0; step <= kSteps; ++step) {
-    round_by((-1.0f + 0.1f * static_cast<float>(step) + kMax) / width);
+    round_to(kFirst + 0.1f * static_cast<float>(step) + kMax);
     float sum_q = 0, sum_qq = 0, sum_xq = 0;
     for (int64_t i = 0; i < kBlock; ++i) {
       const float wq = w[i] * q[static_cast<size_t>(i)];
@@ -168,7 +239,8 @@ Affine fit_affine(const float* x, const float* w) {
 
 // Scales and minima are themselves whole numbers of 6 bits times d and dmin; the q are then chosen
 // anew for what was stored. The weight of an element is the root mean square of its 32, plus |x|.
-void write_q4_k(const float* x, uint8_t* block) {
+template <int kBits>
+void write_k(const float* x, uint8_t* block) {
   constexpr int64_t kParts = kSuperBlock / kBlock;
   std::array<Affine, kParts> fits;
   float max_scale = 0, max_min = 0;
@@ -179,15 +251,15 @@ void write_q4_k(const float* x, uint8_t* block) {
     for (int64_t i = 0; i < kBlock; ++i) squares += part[i] * part[i];
     const float rms = std::sqrt(squares / kBlock);
     for (size_t i = 0; i < kBlock; ++i) w[i] = rms + std::fabs(part[i]);
-    fits[j] = fit_affine(part, w.data());
+    fits[j] = fit_affine<kBits>(part, w.data());
     max_scale = std::max(max_scale, fits[j].scale);
     max_min = std::max(max_min, fits[j].min);
   }
   const float inverse_scale = max_scale > 0 ? 63.0f / max_scale : 0.0f;
   const float inverse_min = max_min > 0 ? 63.0f / max_min : 0.0f;
   const float d = store_f16(block, max_scale / 63.0f), dmin = store_f16(block + 2, max_min / 63.0f);
-  uint8_t *packed = block + 4, *q = block + 16;
-  std::memset(packed, 0, 12 + kSuperBlock / 2);
+  uint8_t* const packed = block + 4;
+  std::memset(packed, 0, 12 + kSuperBlock * kBits / 8);
   for (int64_t j = 0; j < kParts; ++j) {
     const Affine& fit = fits[static_cast<size_t>(j)];
     const int s = nearest(inverse_scale * fit.scale, 0, 63);
@@ -202,11 +274,11 @@ void write_q4_k(const float* x, uint8_t* block) {
     }
   }
   for (int64_t j = 0; j < kParts; ++j) {
-    const auto [s, m] = q4k_scale_min(packed, j);
+    const auto [s, m] = k_scale_min(packed, j);
     const float scale = d * static_cast<float>(s), min = dmin * static_cast<float>(m);
-    for (int64_t i = 0; i < kBlock; ++i) {
-      const int value = scale != 0 ? nearest((x[j * kBlock + i] + min) / scale, 0, 15) : 0;
-      q[j / 2 * kBlock + i] |= static_cast<uint8_t>(j % 2 ? value << 4 : value);
+    for (int64_t e = j * kBlock; e < (j + 1) * kBlock; ++e) {
+      constexpr int kMax = (1 << kBits) - 1;
+      KBits<kBits>::put(block, e, scale != 0 ? nearest((x[e] + min) / scale, 0, kMax) : 0);
     }
   }
 }
@@ -316,8 +388,12 @@ constexpr Format kFormats[] = {
     {DType::kBF16, read_one<uint16_t, bf16_to_f32>, write_one<uint16_t, f32_to_bf16>},
     {DType::kF8E4M3, read_one<uint8_t, f8e4m3_to_f32>, nullptr},
     {DType::kQ8_0, read_q8_0, write_q8_0},
-    {DType::kQ4_0, read_q4_0, write_q4_0},
-    {DType::kQ4_K, read_q4_k, write_q4_k},
+    {DType::kQ4_0, read_0<4>, write_0<4>},
+    {DType::kQ4_1, read_1<4>, write_1<4>},
+    {DType::kQ5_0, read_0<5>, write_0<5>},
+    {DType::kQ5_1, read_1<5>, write_1<5>},
+    {DType::kQ4_K, read_k<4>, write_k<4>},
+    {DType::kQ5_K, read_k<5>, write_k<5>},
     {DType::kQ6_K, read_q6_k, write_q6_k},
 };
 

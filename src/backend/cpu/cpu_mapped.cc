@@ -23,8 +23,16 @@ Format format_of(DType dtype, bool repacked = false) {
       return Format::kQ8_0;
     case DType::kQ4_0:
       return Format::kQ4_0;
+    case DType::kQ4_1:
+      return Format::kQ4_1;
+    case DType::kQ5_0:
+      return Format::kQ5_0;
+    case DType::kQ5_1:
+      return Format::kQ5_1;
     case DType::kQ4_K:
       return Format::kQ4_K;
+    case DType::kQ5_K:
+      return Format::kQ5_K;
     case DType::kQ6_K:
       return Format::kQ6_K;
     default:

@@ -15,7 +15,22 @@ static inline constexpr int64_t div_up(int64_t a, int64_t b) {
 }
 
 // How a weight's bytes lie: panels (PackedWeight), or rows as files hold them (MappedWeight).
-enum class Format { kPackedF32, kPackedBf16, kF32, kBf16, kF16, kF8, kQ8_0, kQ4_0, kQ4_K, kQ6_K };
+enum class Format {
+  kPackedF32,
+  kPackedBf16,
+  kF32,
+  kBf16,
+  kF16,
+  kF8,
+  kQ8_0,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K
+};
 
 // Rows of a product's input as whole numbers, for one block format: x[t, k] ~ scale[t, k / 32]
 // q[t, k]. What is needed of their sums is kept beside them. The rows lie in tiles, those that a

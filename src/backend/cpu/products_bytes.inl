@@ -6,27 +6,13 @@
 //   acc = fma(-minimum, row scale * sum q, acc)                  after each group that has minima
 #pragma once
 
+#include "backend/cpu/block_formats.inl"
 #include "backend/cpu/file_rows.inl"
 #include "backend/cpu/products.inl"
 
 namespace {
 
 constexpr int kBytesGroup = 32;  // elements of a row of x that share a scale
-
-// What a stored byte exceeds the weight by: the formats keep it unsigned, and so does Q8_0 where
-// the instruction set wants it.
-constexpr int byte_bias(Format format) {
-  switch (format) {
-    case Format::kQ8_0:
-      return kByteBias;
-    case Format::kQ4_0:
-      return 8;
-    case Format::kQ6_K:
-      return 32;
-    default:
-      return 0;
-  }
-}
 
 // Rows that one pass over a panel takes: kByteTileRows, and of what is left at the end the largest
 // powers of two.
@@ -48,7 +34,7 @@ inline ByteTile byte_tile(const ByteRows& x, int64_t t) {
 void byte_rows(Format format, const float* x, int64_t xs, const ByteRows& out, int64_t row_begin,
                int64_t row_end) {
   const int64_t blocks = out.k / kBytesGroup, groups = kBytesGroup / out.group;
-  const int bias = byte_bias(format);
+  const int bias = with_block_format(format, [](auto block) { return block.kBias; });
   for (int64_t t = row_begin; t < row_end; ++t) {
     const ByteTile tile = byte_tile(out, t);
     const int64_t lane = t - tile.row;
@@ -75,119 +61,22 @@ void byte_rows(Format format, const float* x, int64_t xs, const ByteRows& out, i
   }
 }
 
-// --- the formats, which tensor/quant.h describes ---
-//
-// A row is blocks of kElements in kBytes: kPieces times 16 bytes from byte kFirst on, and at kHalf
-// a binary16 number (-1: none). For products sixteen rows, a panel, lie side by side: sixteen times
-// the number, and of each piece four columns, each one dword of the sixteen rows.
-//
-//   kGroup          elements that share a scale
-//   kInner          group (outer, inner) is number outer * kInner + inner of a block
-//   scales(...)     of the block's groups, and the negated minima
-//   bytes(...)      elements 4 j, ..., 4 j + 3 of a group as bytes
-//
-// of half, the panel's numbers, and column(i), its columns.
-
-constexpr uint32_t kNibbles = 0x0f0f0f0f;
-
-template <int kGroups, bool kMinima>
-struct BlockScales {
-  V16 scale[kGroups], minus[kMinima ? kGroups : 1];
-};
-
-inline I16 nibbles(I16 x, bool upper) {
-  return bit_and(upper ? shift_right(x, 4) : x, kNibbles);
-}
-
-struct Q8_0Block {
-  static constexpr int kElements = 32, kBytes = 34, kHalf = 0, kFirst = 2, kPieces = 2;
-  static constexpr int kGroup = 32, kInner = 1;
-  static constexpr bool kMinima = false;
-
-  template <class Column>
-  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
-    out.scale[0] = half;
-  }
-  template <class Column>
-  static I16 bytes(const Column& column, int, int, int j) {
-    const I16 q = column(j);
-    return kByteBias == 0 ? q : add_bytes(q, set1_int(int32_t(0x01010101u * kByteBias)));
-  }
-};
-
-struct Q4_0Block {
-  static constexpr int kElements = 32, kBytes = 18, kHalf = 0, kFirst = 2, kPieces = 1;
-  static constexpr int kGroup = 32, kInner = 1;
-  static constexpr bool kMinima = false;
-
-  template <class Column>
-  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
-    out.scale[0] = half;
-  }
-  template <class Column>
-  static I16 bytes(const Column& column, int, int, int j) {
-    return nibbles(column(j % 4), j >= 4);
-  }
-};
-
-struct Q4_KBlock {
-  static constexpr int kElements = 256, kBytes = 144, kHalf = -1, kFirst = 0, kPieces = 9;
-  static constexpr int kGroup = 32, kInner = 2;
-  static constexpr bool kMinima = true;
-
-  // The first piece: d, dmin, and 8 scales and 8 minima of 6 bits.
-  template <class Column>
-  static void scales(V16, const Column& column, BlockScales<8, true>& out) {
-    const I16 head = column(0);
-    const I16 six[3] = {column(1), column(2), column(3)};
-    const V16 d = from_f16(head), minus = sub(set1(0.0f), from_f16(shift_right(head, 16)));
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      const auto number = [&](int which) {
-        if (j < 4) return bit_and(shift_right(six[which], 8 * j), 63);
-        const int at = 8 * (j - 4);
-        return bit_or(bit_and(shift_right(six[2], at + 4 * which), 15),
-                      shift_left(bit_and(shift_right(six[which], at + 6), 3), 4));
-      };
-      out.scale[j] = mul(d, to_float(number(0)));
-      out.minus[j] = mul(minus, to_float(number(1)));
-    }
-  }
-  // 32 bytes hold two groups, one above the other.
-  template <class Column>
-  static I16 bytes(const Column& column, int outer, int inner, int j) {
-    return nibbles(column(4 + 8 * outer + j), inner == 1);
-  }
-};
-
-struct Q6_KBlock {
-  static constexpr int kElements = 256, kBytes = 210, kHalf = 208, kFirst = 0, kPieces = 13;
-  static constexpr int kGroup = 16, kInner = 8;
-  static constexpr bool kMinima = false;
-
-  template <class Column>
-  static void scales(V16 d, const Column& column, BlockScales<16, false>& out) {
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; ++j) {
-      const I16 four = column(48 + j / 4);
-      const I16 scale = shift_right_signed(shift_left(four, 24 - 8 * (j % 4)), 24);
-      out.scale[j] = mul(d, to_float(scale));
-    }
-  }
-  // Of 128 elements, 16 of the first 32 and those 32, 64 and 96 further share bytes.
-  template <class Column>
-  static I16 bytes(const Column& column, int outer, int inner, int j) {
-    const int quarter = inner / 2, half = inner % 2;
-    const I16 low = column(16 * outer + 8 * (quarter % 2) + 4 * half + j);
-    const I16 high = column(32 + 8 * outer + 4 * half + j);
-    const I16 two = quarter == 0 ? high : shift_right(high, 2 * quarter);
-    return bit_or(nibbles(low, quarter >= 2), shift_left(bit_and(two, 0x03030303), 4));
-  }
-};
-
 // --- where blocks come from ---
 //
 // open(block) reads one block of kPanels panels, of which half(p) and column(p, i) are then asked.
+
+// Calls f(i, four columns from i on) until all columns were read; the last four may overlap those
+// before.
+template <class Format, class Rows, class F>
+[[gnu::always_inline]] inline void each_four_columns(const Rows& rows, int64_t block, const F& f) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Format::kColumns; i += 4) {
+    const int first = i + 4 <= Format::kColumns ? i : Format::kColumns - 4;
+    I16 four[4];
+    rows.columns(block * Format::kBytes + Format::kFirst + 4 * first, four);
+    f(first, four);
+  }
+}
 
 // From a file: one panel's rows, transposed as they are read. For blocks whose columns registers
 // hold.
@@ -196,29 +85,21 @@ struct FileBlocks {
   static constexpr int kPanels = 1;
   Rows rows;
   V16 number;
-  I16 columns[4 * Format::kPieces];
+  I16 columns[Format::kColumns];
 
   void open(int64_t block) {
-    const int64_t at = block * Format::kBytes;
     if constexpr (Format::kHalf >= 0) {
-      const auto half = rows.at(at + Format::kHalf, 2);
+      const auto half = rows.at(block * Format::kBytes + Format::kHalf, 2);
       uint8_t halves[2 * kLanes];
       for (int r = 0; r < kLanes; ++r) memcpy(halves + 2 * r, half(r), 2);
       number = load_f16(halves);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < Format::kPieces; ++i) {
-      I16 four[4];
-      rows.columns(at + Format::kFirst + 16 * i, four);
-      for (int j = 0; j < 4; ++j) columns[4 * i + j] = four[j];
-    }
+    each_four_columns<Format>(rows, block, [&](int i, const I16(&four)[4]) {
+      for (int j = 0; j < 4; ++j) columns[i + j] = four[j];
+    });
   }
-  V16 half(int) const {
-    return number;
-  }
-  I16 column(int, int i) const {
-    return columns[i];
-  }
+  V16 half(int) const { return number; }
+  I16 column(int, int i) const { return columns[i]; }
   template <int kRows, int kGroups>
   void ask_ahead(int) const {}
 };
@@ -260,16 +141,13 @@ void transpose_block(const Matmul& m, int64_t panel, int64_t block, uint8_t* out
   uint8_t* const columns = out + kP * PanelBlocks<Format>::kHalfBytes;
   for (int p = 0; p < kP; ++p) {
     with_file_rows(m, panel + p, kP, [&](auto rows) {
-      const int64_t at = block * Format::kBytes;
       if constexpr (Format::kHalf >= 0) {
-        const auto half = rows.at(at + Format::kHalf, 2);
+        const auto half = rows.at(block * Format::kBytes + Format::kHalf, 2);
         for (int r = 0; r < kLanes; ++r, out += 2) memcpy(out, half(r), 2);
       }
-      for (int i = 0; i < Format::kPieces; ++i) {
-        I16 four[4];
-        rows.columns(at + Format::kFirst + 16 * i, four);
-        for (int j = 0; j < 4; ++j) store(columns + ((4 * i + j) * kP + p) * kColumnBytes, four[j]);
-      }
+      each_four_columns<Format>(rows, block, [&](int i, const I16(&four)[4]) {
+        for (int j = 0; j < 4; ++j) store(columns + ((i + j) * kP + p) * kColumnBytes, four[j]);
+      });
     });
   }
 }
@@ -453,7 +331,7 @@ void panel_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t 
 template <class Format>
 void block_product(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                    int64_t panel_end) {
-  if constexpr (Format::kPieces <= 2) {
+  if constexpr (Format::kColumns <= 8) {
     const bool one_tile = byte_tile(m.bytes, row_begin).rows >= row_end - row_begin;
     if (one_tile && !m.repacked) {
       return each_byte_tile(m.bytes, row_begin, row_end, [&]<int kRows>(int64_t row) {

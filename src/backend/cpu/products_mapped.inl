@@ -259,16 +259,8 @@ void repack(const Matmul& m, uint8_t* out, int64_t panel_begin, int64_t panel_en
     case Format::kF32:
     case Format::kBf16:
       return run(repack_pieces);
-    case Format::kQ8_0:
-      return run(repack_blocks<Q8_0Block>);
-    case Format::kQ4_0:
-      return run(repack_blocks<Q4_0Block>);
-    case Format::kQ4_K:
-      return run(repack_blocks<Q4_KBlock>);
-    case Format::kQ6_K:
-      return run(repack_blocks<Q6_KBlock>);
     default:
-      return;
+      with_block_format(m.format, [&]<class Block>(Block) { run(repack_blocks<Block>); });
   }
 }
 
@@ -289,14 +281,8 @@ void matmul(const Matmul& m, int64_t row_begin, int64_t row_end, int64_t panel_b
       return run(mapped_product<F16File>);
     case Format::kF8:
       return run(mapped_product<F8File>);
-    case Format::kQ8_0:
-      return run(block_product<Q8_0Block>);
-    case Format::kQ4_0:
-      return run(block_product<Q4_0Block>);
-    case Format::kQ4_K:
-      return run(block_product<Q4_KBlock>);
-    case Format::kQ6_K:
-      return run(block_product<Q6_KBlock>);
+    default:
+      with_block_format(m.format, [&]<class Block>(Block) { run(block_product<Block>); });
   }
 }
 
