@@ -29,9 +29,11 @@ inline I16 nibbles(I16 x, bool upper) {
   return bit_and(upper ? shift_right(x, 4) : x, kNibbles);
 }
 
-struct Q8_0Block {
-  static constexpr int kElements = 32, kBytes = 34, kHalf = 0, kFirst = 2, kColumns = 8;
-  static constexpr int kBias = kByteBias;
+// d (q - bias)
+template <int kColumnsOfBits, int kBiasOfBytes>
+struct ScaledBlock {
+  static constexpr int kElements = 32, kHalf = 0, kFirst = 2, kColumns = kColumnsOfBits;
+  static constexpr int kBytes = kFirst + 4 * kColumns, kBias = kBiasOfBytes;
   static constexpr int kGroup = 32, kInner = 1;
   static constexpr bool kMinima = false;
 
@@ -39,6 +41,9 @@ struct Q8_0Block {
   static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
     out.scale[0] = half;
   }
+};
+
+struct Q8_0Block : ScaledBlock<8, kByteBias> {
   template <class Column>
   static I16 bytes(const Column& column, int, int, int j) {
     const I16 q = column(j);
@@ -46,16 +51,7 @@ struct Q8_0Block {
   }
 };
 
-struct Q4_0Block {
-  static constexpr int kElements = 32, kBytes = 18, kHalf = 0, kFirst = 2, kColumns = 4;
-  static constexpr int kBias = 8;
-  static constexpr int kGroup = 32, kInner = 1;
-  static constexpr bool kMinima = false;
-
-  template <class Column>
-  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
-    out.scale[0] = half;
-  }
+struct Q4_0Block : ScaledBlock<4, 8> {
   template <class Column>
   static I16 bytes(const Column& column, int, int, int j) {
     return nibbles(column(j % 4), j >= 4);
@@ -95,16 +91,7 @@ inline I16 five_bits(const Column& column, int first, int j) {
   return bit_or(nibbles(column(first + 1 + j % 4), j >= 4), bit_and(bits, 0x10101010));
 }
 
-struct Q5_0Block {
-  static constexpr int kElements = 32, kBytes = 22, kHalf = 0, kFirst = 2, kColumns = 5;
-  static constexpr int kBias = 16;
-  static constexpr int kGroup = 32, kInner = 1;
-  static constexpr bool kMinima = false;
-
-  template <class Column>
-  static void scales(V16 half, const Column&, BlockScales<1, false>& out) {
-    out.scale[0] = half;
-  }
+struct Q5_0Block : ScaledBlock<5, 16> {
   template <class Column>
   static I16 bytes(const Column& column, int, int, int j) {
     return five_bits(column, 0, j);

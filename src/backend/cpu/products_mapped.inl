@@ -1,5 +1,5 @@
 // Products with weights of plain types in the rows of their file (MappedWeight); those in block
-// formats are in products_bytes.inl. And the tables that choose among all products.
+// formats are in block_formats.inl. And the tables that choose among all products.
 //
 // A format walks 16 rows from left to right, 16 bytes of each at a time, and hands what it finds to
 // a sink, 16 lanes at a time. For few rows of x the sink is the chains of multiply-adds themselves
