@@ -1,6 +1,5 @@
 // r1 bench: each op's speed against the machine's limits. It is checked against ref first.
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -15,7 +14,6 @@
 #include "bench_growth.h"
 #include "console.h"
 #include "session.h"
-#include "tensor/quant.h"
 
 namespace r1 {
 namespace {

@@ -89,8 +89,8 @@ std::vector<int32_t> ConfigReader::token_ids(const char* key, int64_t vocab) con
   if (value == nullptr) return ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
     if (!is_integer(id, 0, vocab - 1)) {
-      refuse(key, "must hold token ids below vocab_size " + std::to_string(vocab) + ", not " +
-                      excerpt(id));
+      refuse(key,
+             "must hold token ids from 0 to " + std::to_string(vocab - 1) + ", not " + excerpt(id));
     }
     ids.push_back(id.get<int32_t>());
   }

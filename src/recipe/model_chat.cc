@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "text/json_node.h"
+#include "model/config_reader.h"
 #include "text/think.h"
 
 namespace r1 {
@@ -11,15 +11,6 @@ namespace {
 
 OrderedJson user_message(const std::string& text) {
   return OrderedJson::array({{{"role", "user"}, {"content", text}}});
-}
-
-void add_stop_ids(const JsonNode& node, std::vector<int32_t>& ids) {
-  auto add = [&](const JsonNode& id) {
-    const auto value = static_cast<int32_t>(id.integer(0, INT32_MAX));
-    if (std::find(ids.begin(), ids.end(), value) == ids.end()) ids.push_back(value);
-  };
-  if (!node.is_array()) return add(node);
-  for (const JsonNode& id : node.items()) add(id);
 }
 
 }  // namespace
@@ -63,18 +54,17 @@ GenerationDefaults generation_defaults(const Json& generation, const std::string
     out.sampling.top_p = 0.95;
   }
   const std::string file = where + ": generation_config.json";
-  const JsonDocument document(generation.dump(), file);
-  const JsonNode root = document.root();
-  root.object();
-  if (const auto ids = root.find("eos_token_id")) add_stop_ids(*ids, out.stop_ids);
-  if (const auto temperature = root.find("temperature")) {
-    out.sampling = {};
-    out.sampling.temperature = temperature->number();
+  const ConfigReader in(generation, file);
+  for (const int32_t id : in.token_ids("eos_token_id", int64_t{INT32_MAX} + 1)) {
+    if (std::ranges::find(out.stop_ids, id) == out.stop_ids.end()) out.stop_ids.push_back(id);
   }
-  if (!root.boolean("do_sample", true)) out.sampling.temperature = 0;
-  if (const auto k = root.find("top_k")) out.sampling.top_k = k->integer(0, INT32_MAX);
-  if (const auto p = root.find("top_p")) out.sampling.top_p = p->number();
-  if (const auto p = root.find("min_p")) out.sampling.min_p = p->number();
+  SamplingParams& sampling = out.sampling;
+  if (in.has("temperature")) sampling = {};
+  sampling.temperature = in.number("temperature", 0, 100, sampling.temperature);
+  if (!in.boolean("do_sample", true)) sampling.temperature = 0;
+  sampling.top_k = in.integer("top_k", 0, INT32_MAX, sampling.top_k);
+  sampling.top_p = in.number("top_p", 0, 1, sampling.top_p);
+  sampling.min_p = in.number("min_p", 0, 1, sampling.min_p);
   try {
     out.sampling.check();
   } catch (const InputError& e) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "text/number_tokenizer.h"
 
@@ -82,6 +84,9 @@ TEST_F(ModelChatTest, Sampling) {
   EXPECT_THROW(sampling(kPlain, R"({"temperature": "hot"})"), InputError);
   EXPECT_THROW(sampling(kPlain, R"({"temperature": -1})"), InputError);
   EXPECT_THROW(sampling(kPlain, "[]"), InputError);
+  // A GGUF file may hold what JSON cannot.
+  const Json not_a_number = {{"temperature", std::nan("")}};
+  EXPECT_THROW(generation_defaults(not_a_number, "m", {}, {}), InputError);
 }
 
 TEST_F(ModelChatTest, StopIds) {

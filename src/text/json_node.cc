@@ -74,12 +74,6 @@ int64_t JsonNode::integer(int64_t lo, int64_t hi) const {
   return out;
 }
 
-double JsonNode::number() const {
-  double out = 0;
-  if (json_.get(out)) fail_kind("a number");
-  return out;
-}
-
 bool JsonNode::boolean(std::string_view key, bool otherwise) const {
   const auto node = find(key);
   return node ? node->boolean() : otherwise;

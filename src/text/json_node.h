@@ -41,8 +41,6 @@ class JsonNode {
       : json_(json), where_(std::move(where)), path_(std::move(path)) {}
 
   const std::string& where() const { return where_; }
-  bool is_array() const { return json_.is_array(); }
-  bool is_string() const { return json_.is_string(); }
 
   JsonNode at(std::string_view key) const;  // required
   // Nothing where the field is absent or null.
@@ -54,7 +52,6 @@ class JsonNode {
   std::string_view string() const;
   bool boolean() const;
   int64_t integer(int64_t lo, int64_t hi) const;  // bounds included
-  double number() const;
 
   std::string_view string(std::string_view key) const { return at(key).string(); }
   bool boolean(std::string_view key, bool otherwise) const;

@@ -9,14 +9,12 @@ namespace r1 {
 namespace {
 
 TEST(JsonNode, ReadsFields) {
-  const JsonDocument json(R"({"a": {"b": ["x", 7, true, null, 2.5]}, "n": null})", "file");
+  const JsonDocument json(R"({"a": {"b": ["x", 7, true, null]}, "n": null})", "file");
   const JsonNode root = json.root();
   const auto items = root.at("a").at("b").items();
   EXPECT_EQ(items[0].string(), "x");
   EXPECT_EQ(items[1].integer(0, 7), 7);
   EXPECT_TRUE(items[2].boolean());
-  EXPECT_EQ(items[4].number(), 2.5);
-  EXPECT_EQ(items[1].number(), 7);
   EXPECT_FALSE(root.find("n"));
   EXPECT_FALSE(root.find("absent"));
   EXPECT_TRUE(root.boolean("absent", true));
@@ -37,7 +35,6 @@ TEST(JsonNode, ErrorsSayWhere) {
   EXPECT_EQ(error_of([&] { items[2].integer(0, INT64_MAX); }),
             "file: a.b[2]: expected an integer from 0 to 9223372036854775807, came "
             "18446744073709551615");
-  EXPECT_EQ(error_of([&] { items[0].number(); }), "file: a.b[0]: expected a number, came \"x\"");
   EXPECT_EQ(error_of([&] { root.items(); }), "file: expected an array, came object");
 }
 

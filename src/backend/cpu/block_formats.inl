@@ -178,6 +178,8 @@ struct Q6_KBlock {
 template <class F>
 inline auto with_block_format(Format format, const F& f) {
   switch (format) {
+    case Format::kQ8_0:
+      return f(Q8_0Block{});
     case Format::kQ4_0:
       return f(Q4_0Block{});
     case Format::kQ4_1:
@@ -192,9 +194,15 @@ inline auto with_block_format(Format format, const F& f) {
       return f(Q5_KBlock{});
     case Format::kQ6_K:
       return f(Q6_KBlock{});
-    default:
-      return f(Q8_0Block{});
+    case Format::kPackedF32:
+    case Format::kPackedBf16:
+    case Format::kF32:
+    case Format::kBf16:
+    case Format::kF16:
+    case Format::kF8:
+      break;
   }
+  __builtin_trap();
 }
 
 }  // namespace
