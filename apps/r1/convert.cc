@@ -1,5 +1,5 @@
 // r1 convert: models from one kind of file to another.
-#include "recipe/convert.h"
+#include "package/convert.h"
 
 #include <cmath>
 #include <cstdio>

@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "recipe/model_facts.h"
+#include "package/model_facts.h"
 #include "session.h"
 
 namespace r1 {

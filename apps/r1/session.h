@@ -12,8 +12,8 @@
 #include "engine/engine.h"
 #include "model/model.h"
 #include "model/sampling.h"
-#include "recipe/model_chat.h"
-#include "recipe/model_files.h"
+#include "package/model_chat.h"
+#include "package/model_files.h"
 
 namespace r1 {
 
@@ -75,7 +75,7 @@ inline constexpr const char* kModelHelp =
     "means the shipped model";
 
 // --temperature, --top-k, --top-p, --min-p: each, where it is given, in the place of the model's
-// own (recipe/model_chat.h).
+// own (package/model_chat.h).
 struct SamplingOptions {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;

@@ -1,6 +1,6 @@
 #include "backend/ops.h"
 
-#include "tensor/buffer.h"
+#include <cstring>
 
 namespace r1 {
 namespace {
@@ -13,6 +13,22 @@ Tensor kept_or_own(Tensor gate_up, ConstTensor x, Tensor out, Buffer& memory) {
 }
 
 }  // namespace
+
+void Ops::zero(void* to, size_t bytes) {
+  if (bytes > 0) std::memset(to, 0, bytes);
+}
+
+void Ops::copy(const void* from, void* to, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+void Ops::upload(const void* host, void* to, size_t bytes) {
+  Ops::copy(host, to, bytes);
+}
+
+void Ops::download(const void* from, void* host, size_t bytes) {
+  Ops::copy(from, host, bytes);
+}
 
 void Ops::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Tensor out) {
   Buffer memory;

@@ -21,6 +21,7 @@
 #include <span>
 
 #include "backend/layout.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
 
@@ -191,6 +192,16 @@ class Ops {
   virtual const char* isa()
       const = 0;  // "scalar", "portable", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"
   virtual int threads() const = 0;
+
+  // --- memory ---
+  // What weights, activations, caches and all else that ops read and write are made of. On the host
+  // side of a device it is addresses alone: only ops may touch it, and what the host reads comes by
+  // download. The defaults are those of a backend whose memory is the host's.
+  virtual Allocator& memory() { return host_memory(); }
+  virtual void zero(void* to, size_t bytes);
+  virtual void copy(const void* from, void* to, size_t bytes);  // both the backend's
+  virtual void upload(const void* host, void* to, size_t bytes);
+  virtual void download(const void* from, void* host, size_t bytes);
 
   // --- weights ---
   // w [N, K] row-major. packed.n = N, packed.k = K.

@@ -3,7 +3,7 @@
 // and 3 are read, version 3 is written.
 //
 // This is the container alone: names are the file's (blk.0.attn_q.weight) and metadata keys are
-// keys; what they mean for a model is model/gguf_model.h's business. Files are treated as hostile,
+// keys; what they mean for a model is package/gguf_model.h's business. Files are treated as hostile,
 // as in safetensors.h.
 #pragma once
 

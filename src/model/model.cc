@@ -246,9 +246,6 @@ void Model::save(const std::filesystem::path& folder) const {
   });
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
   write_file_atomic(folder / "config.json", model_config_json(config_).dump(2) + "\n");
-  Json generation = {{"do_sample", true}, {"temperature", 1.0}};
-  if (!config_.eos_token_ids.empty()) generation["eos_token_id"] = config_.eos_token_ids;
-  write_file_atomic(folder / "generation_config.json", generation.dump(2) + "\n");
 }
 
 int64_t Model::mapped_bytes() const {

@@ -71,8 +71,8 @@ class Model {
   // Brings the packed weights up to date with the masters: after an optimizer step.
   void repack(Ops& ops);
 
-  // Writes config.json, model.safetensors and generation_config.json, each atomically. kTraining
-  // alone. The tokenizer's file is its owner's to save.
+  // Writes config.json and model.safetensors, each atomically. kTraining alone. What goes with them
+  // is package/model_files.h's to save.
   void save(const std::filesystem::path& folder) const;
 
   // Bytes of weights held in memory: masters and packed copies.

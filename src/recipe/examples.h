@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "recipe/model_chat.h"
+#include "package/model_chat.h"
 #include "recipe/recipe.h"
 #include "text/tokenizer.h"
 #include "train/supervised.h"

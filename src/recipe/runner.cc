@@ -15,6 +15,7 @@
 #include "recipe/task_prompts.h"
 #include "tasks/countdown.h"
 #include "tasks/file_task.h"
+#include "train/checkpoint.h"
 
 namespace r1 {
 namespace {
@@ -182,7 +183,7 @@ class Runner {
   void keep_completions(const std::string& stage, int64_t step, const GrpoStep& result);
   EngineOptions engine_options() const;
   std::optional<ChatFormat> chat_format() const {
-    return ChatFormat::of(tokenizer_files_, *tokenizer_, "the model's folder");
+    return ChatFormat::of(companions_.tokenizer, *tokenizer_, "the model's folder");
   }
   PromptFunction stage_prompts(const StageTask& stage) const {
     return task_prompts(chat_format(), *tokenizer_, stage.system);
@@ -198,7 +199,7 @@ class Runner {
   RunFolder& folder_;
   Ops& ops_;
   RunListener& listener_;
-  TokenizerFiles tokenizer_files_;
+  ModelCompanions companions_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<Model> model_;
   Ledger ledger_;
@@ -241,8 +242,8 @@ void Runner::load_model() {
   position_ = read_position(folder_.checkpoints_path(), recipe_, ledger_);
   const DType dtype = recipe_.dtype == "BF16" ? DType::kBF16 : DType::kF32;
   if (!position_.checkpoint && recipe_.model.empty() && !recipe_.tokenizer.empty()) {
-    tokenizer_files_ = tokenizer_files(recipe_.tokenizer);
-    tokenizer_ = parse_tokenizer(tokenizer_files_, recipe_.tokenizer);
+    companions_.tokenizer = tokenizer_files(recipe_.tokenizer);
+    tokenizer_ = parse_tokenizer(companions_.tokenizer, recipe_.tokenizer);
     ModelConfig config = new_model_config(recipe_.new_model, *tokenizer_);
     set_run_options(recipe_, config);
     model_ = Model::create(config, recipe_.seed, ops_, dtype);
@@ -250,7 +251,7 @@ void Runner::load_model() {
   }
   ModelFiles files = open_model_files(position_.checkpoint ? position_.checkpoint->path
                                                            : resolve_model(recipe_.model));
-  tokenizer_files_ = files.tokenizer;
+  companions_ = files;
   tokenizer_ = parse_tokenizer(files.tokenizer, files.where("tokenizer.json"));
   set_run_options(recipe_, files.config);
   model_ = Model::load(files.config, files.tensors, ops_, dtype, Model::Use::kTraining);
@@ -273,7 +274,7 @@ void Runner::train(const TrainingLoop& loop) {
                         {"stage_done", done},
                         {"ledger", Json(ledger_.to_json())}};
     save_checkpoint(folder_.checkpoints_path(), position_.steps_before + position_.step,
-                    loop.trainer, loop.reference(), tokenizer_files_, state);
+                    loop.trainer, loop.reference(), companions_, state);
     prune_checkpoints(folder_.checkpoints_path(), recipe_.save_total_limit);
     folder_.write_ledger(ledger_);
   };

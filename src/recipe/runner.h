@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "recipe/model_files.h"
+#include "package/model_files.h"
 #include "recipe/recipe.h"
 #include "recipe/run_folder.h"
 #include "rl/evaluation.h"

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "recipe/model_chat.h"
+#include "package/model_chat.h"
 #include "rl/rollout.h"
 
 namespace r1 {

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "tasks/final_answer.h"
-#include "tasks/latex.h"
+#include "tasks/math/latex.h"
 #include "tasks/rational.h"
 #include "tasks/verifier.h"
 

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "tasks/latex.h"
-#include "tasks/math_answer.h"
+#include "tasks/math/answer.h"
+#include "tasks/math/latex.h"
 #include "tasks/sandbox.h"
 
 namespace r1 {

@@ -59,7 +59,7 @@ TEST(Buffer, ImpossibleSizeIsAJobError) {
 }
 
 TEST(Arena, BlocksStayWhereTheyAreAndDoNotOverlap) {
-  Arena arena(1024);
+  Arena arena(host_memory(), 1024);
   std::vector<std::pair<float*, int64_t>> blocks;
   for (int64_t n = 0; n < 100; ++n) {
     float* block = arena.floats(n * 7);
@@ -75,7 +75,7 @@ TEST(Arena, BlocksStayWhereTheyAreAndDoNotOverlap) {
 }
 
 TEST(Arena, CountsAndReuses) {
-  Arena arena(256);
+  Arena arena(host_memory(), 256);
   EXPECT_EQ(arena.capacity(), 0u);
   arena.floats(1);   // 64 bytes
   arena.floats(17);  // 128

@@ -1,7 +1,7 @@
 #include "text/chat_template.h"
 
 #include "base/error.h"
-#include "text/jinja_interpreter.h"
+#include "text/jinja/interpreter.h"
 #include "text/think.h"
 
 namespace r1 {

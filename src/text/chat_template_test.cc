@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "text/jinja_interpreter.h"
+#include "text/jinja/interpreter.h"
 #include "text/think.h"
 
 namespace r1 {

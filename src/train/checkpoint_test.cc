@@ -17,8 +17,8 @@ namespace r1 {
 namespace {
 namespace fs = std::filesystem;
 
-const TokenizerFiles kTokenizer = {{"tokenizer.json", "{\"a\": 1}"},
-                                   {"tokenizer_config.json", "{}"}};
+const ModelCompanions kCompanions = {
+    {{"tokenizer.json", "{\"a\": 1}"}, {"tokenizer_config.json", "{}"}}, Json::object()};
 
 // A trainer and what it needs.
 struct Training {
@@ -76,7 +76,7 @@ TEST(Checkpoint, RoundTripGoesOnAsIfNothingHadHappened) {
   const std::vector<float> reference(a.model.masters().begin(), a.model.masters().end());
   for (uint64_t i = 0; i < 3; ++i) a.update(i);
   const Json state = {{"stage", 2}, {"next_example", 17}, {"ledger", {{"tokens", 1.5}}}};
-  save_checkpoint(folder.path(), 3, a.trainer, reference, kTokenizer, state);
+  save_checkpoint(folder.path(), 3, a.trainer, reference, kCompanions, state);
 
   const auto found = newest_checkpoint(folder.path());
   ASSERT_TRUE(found);
@@ -84,7 +84,8 @@ TEST(Checkpoint, RoundTripGoesOnAsIfNothingHadHappened) {
   EXPECT_EQ(found->step, 3);
   EXPECT_EQ(found->state, state);
   EXPECT_EQ(folder.entries(), 1) << "temporary files are left";
-  for (const auto& [name, text] : kTokenizer) EXPECT_EQ(read_file(found->path / name), text);
+  for (const auto& [name, text] : kCompanions.tokenizer)
+    EXPECT_EQ(read_file(found->path / name), text);
 
   Training b(Training::load(found->path));
   EXPECT_TRUE(same_bits(load_trainer_state(*found, b.trainer), reference));
@@ -125,8 +126,8 @@ TEST(Checkpoint, OneOfTheSameStepIsReplaced) {
 TEST(Checkpoint, AFlippedByteAnywhereMakesItAbsent) {
   TempFolder folder;
   Training a;
-  save_checkpoint(folder.path(), 1, a.trainer, {}, kTokenizer, Json::object());
-  save_checkpoint(folder.path(), 2, a.trainer, {}, kTokenizer, Json::object());
+  save_checkpoint(folder.path(), 1, a.trainer, {}, kCompanions, Json::object());
+  save_checkpoint(folder.path(), 2, a.trainer, {}, kCompanions, Json::object());
   const fs::path newer = folder / "step-2";
   int files = 0;
   for (const auto& entry : fs::directory_iterator(newer)) {

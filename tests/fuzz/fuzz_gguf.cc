@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "fuzzing.h"
-#include "model/gguf_model.h"
-#include "model/gguf_tokenizer.h"
+#include "package/gguf_model.h"
+#include "package/gguf_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace r1 {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "fuzzing.h"
-#include "tasks/math_answer.h"
+#include "tasks/math/answer.h"
 #include "tasks/verifier.h"
 
 namespace r1 {
