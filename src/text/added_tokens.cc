@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "text/json_node.h"
 #include "text/unicode.h"
 
 namespace r1 {

@@ -12,11 +12,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "text/json_node.h"
 #include "text/normalizer.h"
 #include "text/prompt_text.h"
 
 namespace r1 {
+
+class JsonNode;
 
 struct AddedToken {
   int id = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "text/json_node.h"
 
 namespace r1 {
 namespace {

@@ -13,9 +13,10 @@
 #include <vector>
 
 #include "text/hash_tables.h"
-#include "text/json_node.h"
 
 namespace r1 {
+
+class JsonNode;
 
 // Safe to share between threads.
 class Bpe {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "text/json_node.h"
 
 namespace r1 {
 namespace {

@@ -1,5 +1,6 @@
 // Chat templates: conversations as the text that a model was trained on, by the Jinja template
-// published with it (transformers' apply_chat_template). The interpreter is text/jinja/interpreter.h.
+// published with it (transformers' apply_chat_template). The interpreter is
+// text/jinja/interpreter.h.
 #pragma once
 
 #include <map>

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "text/byte_level.h"
+#include "text/json_node.h"
 #include "text/unicode.h"
 
 namespace r1 {

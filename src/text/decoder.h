@@ -7,10 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_node.h"
 #include "text/regex.h"
 
 namespace r1 {
+
+class JsonNode;
 
 // One stage of decoding, over a stream of tokens. A token may come in several chunks, of which
 // the last has `ends`: that is how a stage that fuses tokens can pass text on before the end.

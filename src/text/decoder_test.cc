@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "text/json_node.h"
 #include "text/unicode.h"
 
 namespace r1 {

@@ -6,10 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_node.h"
 #include "text/regex.h"
 
 namespace r1 {
+
+class JsonNode;
 
 // A sequence of steps, immutable after parsing. Types: NFC, NFD, NFKC, NFKD, Lowercase, Strip,
 // Prepend, Replace, ByteLevel, Sequence.

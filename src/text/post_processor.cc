@@ -1,6 +1,7 @@
 #include "text/post_processor.h"
 
 #include "base/error.h"
+#include "text/json_node.h"
 
 namespace r1 {
 

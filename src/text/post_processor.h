@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "text/json_node.h"
-
 namespace r1 {
+
+class JsonNode;
 
 // Immutable after parsing. Types: TemplateProcessing (its single-sequence template), ByteLevel
 // (which only moves offsets, so nothing here), Sequence.

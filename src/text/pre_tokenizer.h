@@ -6,10 +6,11 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_node.h"
 #include "text/regex.h"
 
 namespace r1 {
+
+class JsonNode;
 
 // Words of a text: byte ranges of `text()`. The text is the caller's until a step rewrites it.
 class Words {

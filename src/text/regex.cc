@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "text/json_node.h"
 #include "text/unicode.h"
 
 namespace r1 {

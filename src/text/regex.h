@@ -11,14 +11,14 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_node.h"
-
 struct pcre2_real_code_8;
 struct pcre2_real_match_data_8;
 struct pcre2_real_match_context_8;
 struct pcre2_real_jit_stack_8;
 
 namespace r1 {
+
+class JsonNode;
 
 // A compiled pattern: immutable, cheap to copy, safe to share between threads.
 class Regex {

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/json_node.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
