@@ -1,6 +1,6 @@
 # r1_library(NAME DEPS folder... LIBS target...): the folder this is called from becomes the static
 # library r1_NAME, made of its *.cc. Its *_test.cc become NAME_test. DEPS are the folders it may
-# include from: an include that is not among them fails to link.
+# include from, each by name: scripts/check_includes.sh reads them.
 function(r1_library NAME)
   cmake_parse_arguments(A "" "" "DEPS;LIBS;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
