@@ -212,7 +212,7 @@ class Chat {
     messages.push_back({{"role", "user"}, {"content", text}});
     const ChatPrompt prompt = model_.chat->prompt(messages);
     const Completion c = answer(prompt);
-    std::string said = model_.tokenizer.decode(c.ids, true);
+    std::string said = c.text;
     if (prompt.opens_thinking) said = std::string(kThinkOpen) + "\n" + said;
     // Thinking that was stopped is over all the same: templates look for its end.
     const ThinkSplit split = split_thinking(said);
@@ -230,10 +230,9 @@ class Chat {
         puzzle ? make_countdown_problem(*puzzle) : Problem{line + "\n", "", "", {}};
     const Completion c =
         answer({model_.tokenizer.encode(problem.prompt), opens_thinking(problem.prompt)});
-    const std::string said = model_.tokenizer.decode(c.ids, true);
     messages_.push_back({{"role", "user"}, {"content", line}});  // for /save alone
-    messages_.push_back({{"role", "assistant"}, {"content", said}});
-    note(c, puzzle ? ", " + make_task("countdown")->verify(problem, said).reason : "");
+    messages_.push_back({{"role", "assistant"}, {"content", c.text}});
+    note(c, puzzle ? ", " + make_task("countdown")->verify(problem, c.text).reason : "");
   }
 
   // Streams the answer to the terminal. Ctrl-C ends it where it is.
@@ -252,11 +251,16 @@ class Chat {
     r.thinking = thinking_;
     r.thinking.opened_by_prompt = prompt.opens_thinking;
     AnswerView view(model_.tokenizer, prompt.opens_thinking, folded_);
-    engine_.on_token([&](const TokenEvent& e) { view.push(e.id, e.forced); });
     InterruptGuard::take();
-    const int64_t id = engine_.submit(std::move(r));
-    while (engine_.step()) {
-      if (InterruptGuard::take()) engine_.cancel(id);
+    const int64_t id =
+        engine_.submit(std::move(r), [&](const TokenEvent& e) { view.push(e.id, e.forced); });
+    try {
+      while (engine_.step()) {
+        if (InterruptGuard::take()) engine_.cancel(id);
+      }
+    } catch (...) {
+      engine_.drop(id);
+      throw;
     }
     view.finish();
     last_thinking_ = view.thinking();

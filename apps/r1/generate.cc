@@ -65,13 +65,13 @@ Request make_request(const Options& o, const OpenModel& model, const ChatPrompt&
   r.stop_ids = model.defaults.stop_ids;
   r.thinking = o.thinking;
   r.thinking.opened_by_prompt = prompt.opens_thinking;
+  r.text_events = false;
   return r;
 }
 
-OrderedJson completion_json(const Completion& c, const Tokenizer& tokenizer, bool opened) {
-  const std::string text = tokenizer.decode(c.ids, true);
-  const ThinkSplit split = split_thinking(text, opened);
-  OrderedJson out = {{"text", text}, {"thinking", nullptr}, {"answer", split.answer}};
+OrderedJson completion_json(const Completion& c) {
+  const ThinkSplit split = c.parts();
+  OrderedJson out = {{"text", c.text}, {"thinking", nullptr}, {"answer", split.answer}};
   if (split.opened) out["thinking"] = split.thinking;
   out["ids"] = c.ids;
   out["logprobs"] = c.logprobs;
@@ -83,26 +83,25 @@ OrderedJson completion_json(const Completion& c, const Tokenizer& tokenizer, boo
 struct Pending {
   OrderedJson row;
   int64_t request;
-  bool opens_thinking;
 };
 
 // All rows run together: continuous batching keeps the machine busy.
 void generate_rows(const Options& o, const OpenModel& model, Engine& engine) {
   std::vector<Pending> pending;
+  double done = 0;
   read_rows(o.rows.in, [&](OrderedJson& row, const std::string& where) {
     try {
       const ChatPrompt prompt = row_prompt(o, model, row, where);
       const uint64_t seed = mix_seed(o.common.seed, pending.size());
-      const int64_t id = engine.submit(make_request(o, model, prompt, seed));
-      pending.push_back({std::move(row), id, prompt.opens_thinking});
+      const int64_t id = engine.submit(make_request(o, model, prompt, seed),
+                                       [&](const TokenEvent& e) { done += e.last ? 1 : 0; });
+      pending.push_back({std::move(row), id});
     } catch (const InputError& e) {
       const std::string why = e.what();
       throw InputError(why.starts_with(where) ? why : where + ": " + why);
     }
   });
   const double all = static_cast<double>(pending.size()) * static_cast<double>(o.n);
-  double done = 0;
-  engine.on_token([&](const TokenEvent& e) { done += e.last ? 1 : 0; });
   ProgressLine line;
   while (engine.step()) {
     line.show(done / all, std::to_string(engine.stats().new_tokens) + " tokens", false);
@@ -112,7 +111,7 @@ void generate_rows(const Options& o, const OpenModel& model, Engine& engine) {
   for (Pending& p : pending) {
     OrderedJson completions = OrderedJson::array();
     for (const Completion& c : engine.take(p.request)) {
-      completions.push_back(completion_json(c, model.tokenizer, p.opens_thinking));
+      completions.push_back(completion_json(c));
     }
     p.row["completion"] = completions[0]["text"];
     p.row["completions"] = std::move(completions);
@@ -126,7 +125,7 @@ void generate_one(const Options& o, const OpenModel& model, Engine& engine) {
   const Request request = make_request(o, model, prompt, o.common.seed);
   const auto completions = engine.generate(std::span(&request, 1));
   for (const Completion& c : completions[0]) {
-    const OrderedJson json = completion_json(c, model.tokenizer, prompt.opens_thinking);
+    const OrderedJson json = completion_json(c);
     std::printf("%s\n", o.common.json ? json.dump().c_str()
                                       : json["text"].get_ref<const std::string&>().c_str());
   }

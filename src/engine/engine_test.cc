@@ -6,8 +6,10 @@
 #include <cstring>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_ops.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "model/token_scores.h"
@@ -72,10 +74,12 @@ class EngineTest : public testing::Test {
     Engine engine(model_, *ops_, {}, &tokenizer_);
     return engine.generate({&r, 1})[0];
   }
-  // Whether no page is lost: a request that needs all of them starts.
+  // Whether no page is lost: nobody uses one, and a request that needs all of them starts.
   bool all_pages_are_free(Engine& engine, int64_t pages) {
-    EXPECT_LE(kPageSize * (pages - 1), model_.max_positions());
-    const int64_t id = engine.submit(request(1, 1, kPageSize * (pages - 1) - 1));
+    EXPECT_LE(kPageSize * pages, model_.max_positions());
+    EXPECT_EQ(engine.pages(), pages);
+    if (engine.available_pages() != pages) return false;
+    const int64_t id = engine.submit(request(1, 1, kPageSize * pages - 1));
     const int64_t before = engine.stats().new_tokens;
     for (int i = 0; i < 3; ++i) engine.step();
     engine.cancel(id);
@@ -349,16 +353,16 @@ TEST_F(EngineTest, Cancel) {
   }
 }
 
-TEST_F(EngineTest, CancelFromTheCallback) {
+TEST_F(EngineTest, CancelFromASink) {
   const Request r = request(83, 20, 40, 4), other = request(84, 20, 40, 2);
   const std::vector<Completion> whole = alone(r);
   EngineOptions options;
   options.kv_pages = 30;
   Engine engine(model_, *ops_, options);
-  const int64_t stays = engine.submit(other), victim = engine.submit(r);
   size_t events = 0;
-  engine.on_token([&](const TokenEvent& e) {
-    if (e.request == victim && ++events == 10) engine.cancel(victim);
+  const int64_t stays = engine.submit(other);
+  const int64_t victim = engine.submit(r, [&](const TokenEvent& e) {
+    if (++events == 10) engine.cancel(e.request);
   });
   run(engine, {stays, victim});
   EXPECT_EQ(events, 10u);  // none after it
@@ -371,7 +375,6 @@ TEST_F(EngineTest, CancelFromTheCallback) {
   }
   EXPECT_EQ(tokens, 10u);
   EXPECT_TRUE(same(engine.take(stays), alone(other)));
-  engine.on_token(nullptr);
   EXPECT_TRUE(all_pages_are_free(engine, 30));
 }
 
@@ -381,14 +384,20 @@ TEST_F(EngineTest, EventsAreTheCompletions) {
   Engine engine(model_, *ops_, {});
   std::map<std::pair<int64_t, int64_t>, Completion> seen;
   std::set<std::pair<int64_t, int64_t>> ended;
-  engine.on_token([&](const TokenEvent& e) {
+  const TokenSink sink = [&](const TokenEvent& e) {
     const std::pair<int64_t, int64_t> key{e.request, e.completion};
     EXPECT_FALSE(ended.contains(key));
+    EXPECT_TRUE(e.text.empty());  // there is no tokenizer
     seen[key].ids.push_back(e.id);
     seen[key].logprobs.push_back(e.logprob);
+    seen[key].reason = e.reason;
     if (e.last) ended.insert(key);
-  });
-  const auto results = engine.generate(requests);
+  };
+  std::vector<int64_t> submitted;
+  for (const Request& r : requests) submitted.push_back(engine.submit(r, sink));
+  run(engine, submitted);
+  std::vector<std::vector<Completion>> results;
+  for (const int64_t id : submitted) results.push_back(engine.take(id));
   EXPECT_EQ(ended.size(), 5u);
   int64_t tokens = 0;
   for (const auto& [key, c] : seen) {
@@ -396,6 +405,7 @@ TEST_F(EngineTest, EventsAreTheCompletions) {
         results[static_cast<size_t>(key.first)][static_cast<size_t>(key.second)];
     EXPECT_EQ(c.ids, result.ids);
     EXPECT_EQ(c.logprobs, result.logprobs);
+    EXPECT_EQ(c.reason, result.reason);
     tokens += static_cast<int64_t>(c.ids.size());
   }
   EXPECT_EQ(engine.stats().new_tokens, tokens);
@@ -454,8 +464,25 @@ TEST_F(EngineTest, SeesNewWeights) {
   for (float& w : model_.masters()) w *= 0.9f;
   model_.repack(*ops_);
   const auto after = engine.generate({&r, 1})[0];
+  EXPECT_EQ(engine.stats().reused_tokens, 0);  // what was known was of other weights
   EXPECT_FALSE(same(before, after));
   EXPECT_TRUE(same(after, alone(r)));
+}
+
+// What runs while they change goes on from the tokens it has, as if it had been theirs.
+TEST_F(EngineTest, SeesNewWeightsInTheMiddleOfARequest) {
+  Request r = request(111, 20, 30);
+  Engine engine(model_, *ops_, {});
+  const int64_t id = engine.submit(r);
+  for (int i = 0; i < 10; ++i) engine.step();
+  for (float& w : model_.masters()) w *= 0.9f;
+  model_.repack(*ops_);
+  run(engine, {id});
+  const Completion c = engine.take(id)[0];
+  const std::vector<float> expected = scores(model_, *ops_, r.prompt, c.ids, {});
+  ASSERT_EQ(c.ids.size(), 30u);
+  EXPECT_NE(c.logprobs[5], expected[5]);
+  EXPECT_TRUE(std::equal(c.logprobs.begin() + 10, c.logprobs.end(), expected.begin() + 10));
 }
 
 TEST_F(EngineTest, OddOptions) {
@@ -474,6 +501,240 @@ TEST_F(EngineTest, OddOptions) {
   Engine engine(model_, *ops_, none);
   EXPECT_THROW(engine.submit(r), InputError);
   EXPECT_FALSE(engine.step());
+}
+
+// --- preemption ---
+
+Model with_cache(Ops& ops, KvType type) {
+  ModelConfig c = make_model(ops).config();
+  c.kv_cache_dtype = type;
+  Model m = Model::create(c, 7, ops, DType::kF32);
+  Rng rng(8);
+  for (float& w : m.masters()) w += static_cast<float>(0.2 * rng.normal());
+  m.repack(ops);
+  return m;
+}
+
+// Groups with budgets and stop strings in fewer pages than they need together.
+TEST_F(EngineTest, PreemptionLeavesNoTrace) {
+  for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kI8}) {
+    const Model model = with_cache(*ops_, type);
+    std::vector<Request> requests;
+    for (uint64_t i = 0; i < 8; ++i) {
+      requests.push_back(
+          request(200 + i, 3 + 7 * static_cast<int64_t>(i), 70, 1 + static_cast<int64_t>(i % 4)));
+      requests.back().sampling = {0.9, 0, 0.95};
+      if (i % 3 == 0) requests.back().thinking = {.max_tokens = 20, .opened_by_prompt = true};
+      if (i % 3 == 1) requests.back().stop = {"12", "33", "77", "4("};
+    }
+    Engine wide(model, *ops_, {}, &tokenizer_);
+    const auto expected = wide.generate(requests);
+    EXPECT_EQ(wide.stats().preemptions, 0);
+    size_t forced = 0, stopped = 0;
+    for (const auto& group : expected) {
+      for (const Completion& c : group) {
+        forced += c.forced.size();
+        stopped += c.reason == FinishReason::kStop ? 1 : 0;
+      }
+    }
+    EXPECT_GT(forced, 10u);
+    EXPECT_GT(stopped, 2u);
+    for (const int64_t pages : {8, 11, 17, 30}) {
+      EngineOptions options;
+      options.kv_pages = pages;
+      options.prefill_chunk = 9;
+      Engine narrow(model, *ops_, options, &tokenizer_);
+      const auto results = narrow.generate(requests);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_TRUE(same(results[i], expected[i])) << pages << " " << i;
+        for (size_t k = 0; k < results[i].size(); ++k) {
+          EXPECT_EQ(results[i][k].text, expected[i][k].text);
+          EXPECT_EQ(results[i][k].forced, expected[i][k].forced);
+        }
+      }
+      EXPECT_GT(narrow.stats().preemptions, 0) << pages;
+      EXPECT_GT(narrow.stats().recomputed_tokens, 0) << pages;
+      EXPECT_EQ(narrow.stats().new_tokens, wide.stats().new_tokens);
+      EXPECT_TRUE(all_pages_are_free(narrow, pages));
+    }
+  }
+}
+
+TEST_F(EngineTest, FlopsAreThoseOfEachRowOverItsContext) {
+  const Request r = request(210, 21, 30, 3);
+  const ModelConfig& c = model_.config();
+  const double head = 2 * static_cast<double>(c.vocab_size * c.hidden_size);
+  double expected = 3 * 30 * head;
+  for (int64_t i = 0; i < 21; ++i) expected += c.forward_flops(static_cast<double>(i + 1)) - head;
+  for (int64_t i = 21; i < 21 + 29; ++i) {
+    expected += 3 * (c.forward_flops(static_cast<double>(i + 1)) - head);
+  }
+  Engine engine(model_, *ops_, {});
+  engine.generate({&r, 1});
+  EXPECT_EQ(engine.stats().flops, expected);
+  EngineOptions few;
+  few.kv_pages = 5;
+  Engine narrow(model_, *ops_, few);
+  narrow.generate({&r, 1});
+  EXPECT_GT(narrow.stats().preemptions, 0);
+  EXPECT_GT(narrow.stats().flops, expected);
+}
+
+// --- what others have computed ---
+
+TEST_F(EngineTest, AKnownPrefixIsNotComputedAgain) {
+  for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kI8}) {
+    const Model model = with_cache(*ops_, type);
+    const auto cold = [&](const Request& r) { return Engine(model, *ops_, {}).generate({&r, 1}); };
+    const Request first = request(220, 75, 40, 2);
+    Request same_again = first, longer = first, other = first;
+    longer.prompt = random_tokens(1, 9);  // begins otherwise
+    longer.prompt.insert(longer.prompt.begin(), first.prompt.begin(), first.prompt.begin() + 70);
+    other.prompt[3] = (other.prompt[3] + 1) % static_cast<int32_t>(kVocab);
+    Engine engine(model, *ops_, {});
+    const auto answer = engine.generate({&first, 1});
+    EXPECT_EQ(engine.stats().reused_tokens, 0);
+    EXPECT_TRUE(same(engine.generate({&same_again, 1})[0], answer[0]));
+    EXPECT_EQ(engine.stats().reused_tokens, 64);
+    EXPECT_TRUE(same(engine.generate({&longer, 1})[0], cold(longer)[0]));
+    EXPECT_EQ(engine.stats().reused_tokens, 128);
+    EXPECT_TRUE(same(engine.generate({&other, 1})[0], cold(other)[0]));
+    EXPECT_EQ(engine.stats().reused_tokens, 128);
+    // A conversation goes on: the answer is a part of what is known.
+    Request next = first;
+    next.prompt.insert(next.prompt.end(), answer[0][1].ids.begin(), answer[0][1].ids.end());
+    const std::vector<int32_t> question = random_tokens(2, 7);
+    next.prompt.insert(next.prompt.end(), question.begin(), question.end());
+    EXPECT_TRUE(same(engine.generate({&next, 1})[0], cold(next)[0]));
+    EXPECT_EQ(engine.stats().reused_tokens, 128 + 112);  // the keys of 75 + 39 tokens were written
+    EXPECT_EQ(engine.available_pages(), engine.pages());
+  }
+}
+
+// --- text ---
+
+TEST_F(EngineTest, EventsAndCompletionsCarryText) {
+  Request r = request(230, 5, 60, 4);
+  r.stop = {"7", "(1"};
+  r.thinking = {.max_tokens = 9, .opened_by_prompt = true};
+  Engine engine(model_, *ops_, {}, &tokenizer_);
+  std::map<int64_t, std::string> thinking, answer;
+  const int64_t id = engine.submit(r, [&](const TokenEvent& e) {
+    for (const ThinkPiece& p : e.text) {
+      (p.part == TextPart::kThinking ? thinking : answer)[e.completion] += p.text;
+    }
+  });
+  run(engine, {id});
+  const std::vector<Completion> with_sink = engine.take(id), without = alone(r);
+  int stopped = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    const Completion& c = with_sink[i];
+    EXPECT_TRUE(same(c, without[i]));
+    EXPECT_EQ(c.text, without[i].text);
+    EXPECT_EQ(c.parts().thinking, thinking[static_cast<int64_t>(i)]);
+    EXPECT_EQ(c.parts().answer, answer[static_cast<int64_t>(i)]);
+    const std::string whole = tokenizer_.decode(c.ids, true);
+    if (c.reason == FinishReason::kStop) {
+      ++stopped;
+      const size_t cut = std::min(whole.find("7"), whole.find("(1"));
+      EXPECT_EQ(c.text, whole.substr(0, cut));
+    } else {
+      EXPECT_EQ(c.text, whole);
+    }
+  }
+  EXPECT_GT(stopped, 1);
+  r.stop.clear();
+  r.thinking = {};
+  const Completion plain = alone(r)[0];
+  EXPECT_EQ(plain.text, tokenizer_.decode(plain.ids, true));
+}
+
+// --- what goes wrong ---
+
+// Throws in the n-th product from now, as an op does that finds no memory.
+class ThrowingOps : public cpu::CpuOps {
+ public:
+  using cpu::CpuOps::CpuOps;
+  int64_t countdown = -1;
+
+  void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps, Tensor out,
+                float* rstd) override {
+    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
+    cpu::CpuOps::rms_norm(x, w, groups, eps, out, rstd);
+  }
+  void sample(ConstTensor logits, const float* uniform, int32_t* token) override {
+    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
+    cpu::CpuOps::sample(logits, uniform, token);
+  }
+};
+
+TEST_F(EngineTest, AnExceptionInAStepLeavesTheEngineUsable) {
+  ThrowingOps ops(pool_, *cpu::portable_kernels());
+  const Model model = make_model(ops);
+  const std::vector<Request> requests = {request(240, 20, 30, 3), request(241, 40, 30),
+                                         request(242, 20, 30, 2)};
+  std::vector<std::vector<Completion>> expected;
+  for (const Request& r : requests) {
+    expected.push_back(Engine(model, ops, {}).generate({&r, 1})[0]);
+  }
+  for (int64_t at = 0; at < 60; at += 7) {
+    EngineOptions options;
+    options.kv_pages = 16;
+    options.max_sequences = 4;  // the third request waits
+    options.prefill_chunk = 11;
+    Engine engine(model, ops, options);
+    std::map<int64_t, int> errors;
+    std::vector<int64_t> ids;
+    for (const Request& r : requests) {
+      ids.push_back(engine.submit(r, [&](const TokenEvent& e) {
+        if (e.reason == FinishReason::kError && e.last) ++errors[e.request];
+      }));
+    }
+    ops.countdown = at;
+    EXPECT_THROW(while (engine.step()){}, JobError);
+    EXPECT_EQ(ops.countdown, -1);
+    EXPECT_TRUE(engine.done(ids[0]));  // it ran
+    run(engine, ids);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const auto got = engine.take(ids[i]);
+      if (got[0].reason != FinishReason::kError) {
+        EXPECT_TRUE(same(got, expected[i])) << at << " " << i;
+        EXPECT_EQ(errors[ids[i]], 0);
+        continue;
+      }
+      EXPECT_EQ(errors[ids[i]], requests[i].n);
+      for (size_t k = 0; k < got.size(); ++k) {
+        EXPECT_EQ(got[k].reason, FinishReason::kError);
+        EXPECT_EQ(got[k].error, "planted");
+        EXPECT_TRUE(std::equal(got[k].ids.begin(), got[k].ids.end(), expected[i][k].ids.begin()));
+      }
+    }
+    EXPECT_TRUE(all_pages_are_free(engine, 16)) << at;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_TRUE(same(engine.generate({&requests[i], 1})[0], expected[i]));
+    }
+    ops.countdown = at;
+    EXPECT_THROW(engine.generate(requests), JobError);
+    EXPECT_FALSE(engine.step());  // nothing of it is left
+  }
+}
+
+TEST_F(EngineTest, ASinkThatThrowsEndsItsRequestAlone) {
+  const Request r = request(250, 20, 30, 3), other = request(251, 20, 30, 2);
+  Engine engine(model_, *ops_, {});
+  int events = 0;
+  const int64_t bad = engine.submit(r, [&](const TokenEvent&) {
+    if (++events == 10) throw std::runtime_error("the listener is gone");
+  });
+  const int64_t good = engine.submit(other);
+  run(engine, {bad, good});
+  EXPECT_EQ(events, 10);
+  EXPECT_TRUE(same(engine.take(good), alone(other)));
+  for (const Completion& c : engine.take(bad)) {
+    EXPECT_EQ(c.reason, FinishReason::kError);
+    EXPECT_EQ(c.error, "the listener is gone");
+  }
+  EXPECT_EQ(engine.available_pages(), engine.pages());
 }
 
 // --- thinking budgets ---

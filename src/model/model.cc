@@ -131,6 +131,7 @@ void Model::each_parameter(
 }
 
 void Model::repack(Ops& ops) {
+  ++version_;
   for (Linear* l : linears_) {
     if (l->master.empty()) continue;
     pack_linear(ops, l->master, *l);

@@ -70,6 +70,9 @@ class Model {
   void repack_mapped(Ops& ops);
   // Brings the packed weights up to date with the masters: after an optimizer step.
   void repack(Ops& ops);
+  // Another one whenever what the model computes may have changed: what was computed before is of
+  // other weights.
+  uint64_t version() const { return version_; }
 
   // Writes config.json and model.safetensors, each atomically. kTraining alone. What goes with them
   // is package/model_files.h's to save.
@@ -98,6 +101,7 @@ class Model {
   ModelConfig config_;
   DType dtype_ = DType::kF32;
   Use use_ = Use::kInference;
+  uint64_t version_ = 0;
   Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
   Buffer packed_, transposed_, repacked_;
   std::unique_ptr<RopeTable> rope_;

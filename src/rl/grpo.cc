@@ -88,6 +88,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
   }
   RolloutOptions options{config_.sampling, config_.num_generations, config_.max_completion_length};
   options.prompts = prompts_;
+  options.votes = false;
   out.groups = sample_rollouts(engine_, tokenizer_, trainer_.model().config(), task_,
                                std::move(problems), options, seed, {progress, {}});
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/worker.h"
 #include "text/think.h"
 
 namespace r1 {
@@ -35,6 +36,7 @@ Request make_request(const RolloutGroup& group, const ModelConfig& config,
   r.stop_ids = options.stop_ids.empty() ? config.eos_token_ids : options.stop_ids;
   r.thinking = options.thinking;
   r.thinking.opened_by_prompt = group.thinking_opened;
+  r.text_events = false;
   return r;
 }
 
@@ -42,13 +44,33 @@ void grade(std::vector<Completion> completions, const Tokenizer& tokenizer, cons
            RolloutGroup& group) {
   for (Completion& c : completions) {
     GradedCompletion graded;
-    graded.text = tokenizer.decode(c.ids, true);
+    graded.text = c.text.empty() ? tokenizer.decode(c.ids, true) : std::move(c.text);
     graded.verdict = task.verify(group.problem, graded_text(group, graded.text));
     graded.completion = std::move(c);
     group.completions.push_back(std::move(graded));
   }
-  count_votes(task, group);
 }
+
+// The requests of a rollout. Those that are left when an exception ends it are dropped, for their
+// sinks end with it.
+class Requests {
+ public:
+  explicit Requests(Engine& engine) : engine_(engine) {}
+  ~Requests() {
+    for (const int64_t id : ids_) engine_.drop(id);
+  }
+  Requests(const Requests&) = delete;
+  Requests& operator=(const Requests&) = delete;
+
+  void submit(Request request, TokenSink sink) {
+    ids_.push_back(engine_.submit(std::move(request), std::move(sink)));
+  }
+  std::vector<Completion> take(size_t i) { return engine_.take(ids_[i]); }
+
+ private:
+  Engine& engine_;
+  std::vector<int64_t> ids_;
+};
 
 }  // namespace
 
@@ -76,7 +98,10 @@ std::vector<RolloutGroup> sample_rollouts(Engine& engine, const Tokenizer& token
                                           const RolloutOptions& options, uint64_t seed,
                                           const RolloutProgress& progress) {
   std::vector<RolloutGroup> groups;
-  std::vector<int64_t> ids;
+  int64_t done = 0;
+  std::vector<size_t> finished;  // problems whose completions all are, since the last batch
+  std::vector<int64_t> open(problems.size(), options.num_generations);
+  Requests requests(engine);
   for (Problem& problem : problems) {
     TaskPrompt prompt = options.prompts ? options.prompts(problem)
                                         : TaskPrompt{tokenizer.encode(problem.prompt),
@@ -85,27 +110,43 @@ std::vector<RolloutGroup> sample_rollouts(Engine& engine, const Tokenizer& token
     g.prompt = std::move(prompt.ids);
     g.thinking_opened = prompt.opens_thinking;
     g.problem = std::move(problem);
-    const uint64_t number =
-        options.numbers.empty() ? groups.size() : options.numbers[groups.size()];
-    ids.push_back(engine.submit(make_request(g, config, options, mix_seed(seed, number))));
+    const size_t i = groups.size();
+    const uint64_t number = options.numbers.empty() ? i : options.numbers[i];
+    requests.submit(make_request(g, config, options, mix_seed(seed, number)),
+                    [&, i](const TokenEvent& e) {
+                      if (!e.last) return;
+                      ++done;
+                      if (--open[i] == 0) finished.push_back(i);
+                    });
     groups.push_back(std::move(g));
   }
-  int64_t done = 0;
-  std::vector<size_t> waiting;
-  for (size_t i = groups.size(); i-- > 0;) waiting.push_back(i);
-  engine.on_token([&](const TokenEvent& e) { done += e.last ? 1 : 0; });
+  // Grading goes on beside the engine, a group after the other: verifiers need not bear each other.
+  std::vector<std::vector<Completion>> completions(groups.size());
+  std::vector<size_t> posted;
+  size_t told = 0;
+  Worker grader;
+  const auto tell = [&] {
+    for (const auto graded = static_cast<size_t>(grader.completed()); told < graded; ++told) {
+      if (progress.group) progress.group(posted[told], groups[posted[told]]);
+    }
+  };
   for (bool more = true; more;) {
     more = engine.step();
-    std::erase_if(waiting, [&](size_t i) {
-      if (!engine.done(ids[i])) return false;
-      grade(engine.take(ids[i]), tokenizer, task, groups[i]);
-      if (progress.group) progress.group(i, groups[i]);
-      return true;
-    });
+    for (const size_t i : finished) {
+      completions[i] = requests.take(i);
+      posted.push_back(i);
+      grader.post([&, i] {
+        grade(std::move(completions[i]), tokenizer, task, groups[i]);
+        if (options.votes) count_votes(task, groups[i]);
+      });
+    }
+    finished.clear();
+    tell();
     if (more && progress.completions) progress.completions(done);
   }
-  engine.on_token({});
-  R1_CHECK(waiting.empty());
+  grader.finish();
+  tell();
+  R1_CHECK(posted.size() == groups.size());
   return groups;
 }
 

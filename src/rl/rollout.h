@@ -18,7 +18,7 @@ struct GradedCompletion {
   std::string text;  // special tokens left out
   Verdict verdict;
   // Which answer it votes for: the index of the group's first completion with the same answer; -1
-  // where it gives none.
+  // where it gives none, or votes are not counted.
   int64_t vote = -1;
 };
 
@@ -47,6 +47,7 @@ struct RolloutOptions {
   PromptFunction prompts = {};   // empty: Problem::prompt as it is
   std::vector<int32_t> stop_ids = {};  // empty: the model's end-of-sequence ids
   std::vector<uint64_t> numbers = {};  // the problems' numbers; empty: 0, 1, 2, ...
+  bool votes = true;                   // count_votes
 };
 
 // Sets each completion's vote from its text.
@@ -56,10 +57,14 @@ void count_votes(const Task& task, RolloutGroup& group);
 struct RolloutProgress {
   // After each batch of the engine: how many completions are done.
   std::function<void(int64_t done)> completions;
-  // A problem's completions, as soon as all of them are done and graded; in no fixed order.
+  // A problem's completions, after a batch, when all of them are done and graded; in no fixed
+  // order.
   std::function<void(size_t problem, const RolloutGroup& group)> group;
 };
 
+// The task grades on a thread of its own while the engine goes on, one group at a time; what it
+// throws surfaces as itself. Nothing is left in the engine, however it ends.
+//
 // Completion i of problem p draws from a seed that depends on `seed`, p's number and i alone.
 std::vector<RolloutGroup> sample_rollouts(Engine& engine, const Tokenizer& tokenizer,
                                           const ModelConfig& config, const Task& task,
