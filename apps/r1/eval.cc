@@ -176,7 +176,7 @@ void eval(Options o) {
   const OpenModel model = open_model(o.model, o.weights, machine.ops());
   EngineOptions options;
   options.max_context = model.model.max_positions();
-  options.max_sequences = o.batch;
+  options.max_sequences = options.kept_pages = o.batch;
   options.max_batch_tokens = std::max(options.max_batch_tokens, o.batch);
   Engine engine(model.model, machine.ops(), options, &model.tokenizer);
   Evaluator evaluator(o, *task, model, engine);

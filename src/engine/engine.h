@@ -40,6 +40,9 @@ struct EngineOptions {
   int64_t max_context = 2048;      // longest prompt + completion
   int64_t kv_pages = 0;            // 0: enough for max_sequences of max_context, at most kv_bytes
   int64_t kv_bytes = int64_t{2} << 30;
+  // Pages that nobody uses are kept for what they hold: at most so many; -1: all. A rollout, whose
+  // prompts do not come again, has no use for the memory that all would take.
+  int64_t kept_pages = -1;
 };
 
 struct EngineStats {

@@ -19,8 +19,11 @@ uint64_t last_block(const PageTable& table) {
 
 }  // namespace
 
-KvStore::KvStore(const ModelConfig& config, int64_t pages)
-    : cache_(config, config.num_hidden_layers, pages), pool_(pages), index_(pages) {}
+KvStore::KvStore(const ModelConfig& config, int64_t pages, int64_t kept)
+    : kept_(kept < 0 ? pages : kept),
+      cache_(config, config.num_hidden_layers, pages),
+      pool_(pages),
+      index_(pages) {}
 
 int32_t KvStore::take() {
   if (pool_.free_pages() == 0) index_.forget(pool_.reclaim());
@@ -82,6 +85,7 @@ void KvStore::release(PageTable& table) {
     table.pages.pop_back();
   }
   table.blocks.clear();
+  while (pool_.idle_pages() > kept_) index_.forget(pool_.reclaim());
 }
 
 void KvStore::forget_all() {

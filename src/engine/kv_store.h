@@ -1,6 +1,7 @@
 // The KV cache and who has which of its pages. Sequences take pages as they grow and share those
 // that another has computed: a full page stays known by its tokens (prefix_index.h) when nobody
-// uses it any more, until pages are needed; then the least recently used one goes first.
+// uses it any more, until pages are needed or too many are kept. The least recently used goes
+// first.
 //
 // By the numerics contract a block's keys and values depend on its tokens and those before it
 // alone, so a page that is shared has the bits that computing it again would give
@@ -24,7 +25,8 @@ struct PageTable {
 
 class KvStore {
  public:
-  KvStore(const ModelConfig& config, int64_t pages);
+  // At most `kept` pages that nobody uses are kept for what they hold; -1: all.
+  KvStore(const ModelConfig& config, int64_t pages, int64_t kept = -1);
 
   KvCache& cache() { return cache_; }
   int64_t pages() const { return pool_.pages(); }
@@ -54,6 +56,7 @@ class KvStore {
  private:
   int32_t take();
 
+  int64_t kept_;
   KvCache cache_;
   PagePool pool_;
   PrefixIndex index_;

@@ -95,6 +95,19 @@ TEST(KvStore, TheLeastRecentlyUsedPagesGoFirst) {
   EXPECT_EQ(store.available(), 6);
 }
 
+TEST(KvStore, KeepsNoMoreThanItMay) {
+  KvStore store(tiny_config(), 8, 3);
+  const std::vector<int32_t> a = tokens(0, 64), b = tokens(100, 32);
+  compute(store, a);
+  PageTable table;
+  EXPECT_EQ(store.reuse(table, {a, {}}, 64), 48);
+  store.release(table);
+  compute(store, b);
+  EXPECT_EQ(store.reuse(table, {a, {}}, 64), 16);
+  store.release(table);
+  EXPECT_EQ(store.available(), 8);
+}
+
 TEST(KvStore, ABranchSharesFullPagesAndCopiesTheRest) {
   KvStore store(tiny_config(), 5);
   const std::vector<int32_t> ids = tokens(0, 40);

@@ -260,6 +260,7 @@ void Runner::load_model() {
 EngineOptions Runner::engine_options() const {
   EngineOptions options;
   options.max_context = model_->max_positions();
+  options.kept_pages = options.max_sequences;
   return options;
 }
 
