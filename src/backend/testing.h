@@ -1,12 +1,13 @@
-// For tests only: backends with a planted fault. Each computes what its op means, within rounding,
+// For tests only: backends with a planted fault. Some compute what their op means, within rounding,
 // but in an order that depends on the batch: what the numerics contract forbids and what its checks
-// (chunking_mismatches here, logprob_mismatch in training) must notice.
+// (chunking_mismatches here, logprob_mismatch in training) must notice. One throws.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "backend/cpu/cpu_ops.h"
+#include "base/error.h"
 
 namespace r1 {
 
@@ -52,6 +53,23 @@ class DecodeScaleOps : public cpu::CpuOps {
       scaled[static_cast<size_t>(seqs[0].row * q.cols + c)] = q.row(seqs[0].row)[c] * scale;
     }
     cpu::CpuOps::attention(ConstTensor(scaled.data(), q.rows, q.cols), seqs, kv, 1, out, lse);
+  }
+};
+
+// Throws once, `countdown` norms and draws from now, as an op does that finds no memory.
+class ThrowingOps : public cpu::CpuOps {
+ public:
+  using cpu::CpuOps::CpuOps;
+  int64_t countdown = -1;
+
+  void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps, Tensor out,
+                float* rstd) override {
+    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
+    cpu::CpuOps::rms_norm(x, w, groups, eps, out, rstd);
+  }
+  void sample(ConstTensor logits, const float* uniform, int32_t* token) override {
+    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
+    cpu::CpuOps::sample(logits, uniform, token);
   }
 };
 

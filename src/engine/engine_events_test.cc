@@ -5,7 +5,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "backend/cpu/cpu_ops.h"
+#include "backend/testing.h"
 #include "engine/testing.h"
 
 namespace r1 {
@@ -109,23 +109,6 @@ TEST_F(EngineTest, EventsAndCompletionsCarryText) {
 }
 
 // --- what goes wrong ---
-
-// Throws in the n-th product from now, as an op does that finds no memory.
-class ThrowingOps : public cpu::CpuOps {
- public:
-  using cpu::CpuOps::CpuOps;
-  int64_t countdown = -1;
-
-  void rms_norm(ConstTensor x, std::span<const float> w, int64_t groups, float eps, Tensor out,
-                float* rstd) override {
-    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
-    cpu::CpuOps::rms_norm(x, w, groups, eps, out, rstd);
-  }
-  void sample(ConstTensor logits, const float* uniform, int32_t* token) override {
-    if (countdown >= 0 && countdown-- == 0) throw JobError("planted");
-    cpu::CpuOps::sample(logits, uniform, token);
-  }
-};
 
 TEST_F(EngineTest, AnExceptionInAStepLeavesTheEngineUsable) {
   ThrowingOps ops(pool_, *cpu::portable_kernels());
