@@ -173,7 +173,8 @@ void add_generate(CLI::App& app) {
   c->add_option("--max-new-tokens", o->max_new_tokens, "longest completion, thinking included")
       ->capture_default_str();
   add_thinking(*c, o->thinking);
-  c->add_option("--stop", o->stop, "text that ends a completion")->allow_extra_args(false);
+  c->add_option("--stop", o->stop, "text that ends a completion, which it is no part of")
+      ->allow_extra_args(false);
   c->add_flag("--add-special-tokens", o->special, "apply the tokenizer's template to prompts");
   o->weights.add_to(*c);
   o->sampling.add_to(*c);

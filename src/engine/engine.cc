@@ -386,6 +386,9 @@ void Engine::fail_running(const std::string& error) {
   for (const auto& b : scheduler_.running()) {
     if (failed.empty() || failed.back() != b->group) failed.push_back(b->group);
   }
+  if (failed.empty()) {  // it cannot even be said what is to run: nothing would ever end
+    for (const auto& [id, group] : groups_) failed.push_back(group.get());
+  }
   for (Group* g : failed) {
     for (const int64_t index : end(*g, FinishReason::kError, error)) {
       TokenEvent event;
