@@ -1,4 +1,4 @@
-// What the built-in tasks share: sampling within a split, and grading a committed answer.
+// How the built-in tasks grade a committed answer.
 #pragma once
 
 #include <cstddef>
@@ -15,18 +15,6 @@
 namespace r1 {
 
 inline constexpr size_t kMaxAnswerBytes = 1000;
-
-// Calls `make` until it gives a problem of the split; it may give nothing where it met a dead end.
-// JobError after too many tries.
-template <class Make>
-Problem sample_in_split(Rng& rng, Split split, std::string_view task, Make make) {
-  for (int tries = 0; tries < 10000; ++tries) {
-    std::optional<Problem> problem = make(rng);
-    if (problem && split_of(problem->key) == split) return *std::move(problem);
-  }
-  throw JobError(std::string(task) + ": these knobs leave the " +
-                 (split == Split::kTrain ? "train" : "test") + " split without problems");
-}
 
 // The verdict on the completion's committed answer. `check` gets it without the white space around
 // it, never empty nor over kMaxAnswerBytes: whether it is right; nothing where it is no answer of

@@ -2,44 +2,31 @@
 // the result so far. Said in words, so that no precedence of operators is in play.
 #include <cstdlib>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
 
 constexpr int64_t kLargestProduct = 9999;
 
-class ChainArithmetic : public Task {
+class ChainArithmetic : public NumberTask {
  public:
   explicit ChainArithmetic(const std::map<std::string, int64_t>& values)
-      : knobs_({{"steps", "how many operations", 1, 20, 4},
-                {"max_number", "the largest number", 2, 100, 12}},
-               values, "chain-arithmetic") {}
-
-  std::string name() const override { return "chain-arithmetic"; }
-  std::string description() const override {
-    return "add, subtract and multiply small numbers, one step after another";
-  }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
-
-  Verdict verify(const Problem& problem, std::string_view completion) const override {
-    return verify_number(name(), problem, completion);
-  }
+      : NumberTask("chain-arithmetic",
+                   "add, subtract and multiply small numbers, one step after another",
+                   {{"steps", "how many operations", 1, 20, 4},
+                    {"max_number", "the largest number", 2, 100, 12}},
+                   values) {}
 
  private:
-  std::optional<Problem> make(Rng& rng) const {
-    const int64_t largest = knobs_["max_number"];
+  std::optional<Problem> make(Rng& rng, Split) const override {
+    const int64_t largest = knob("max_number");
     int64_t value = rng.between(1, largest);
     Problem p;
     p.key = std::to_string(value);
     std::string words;
-    for (int64_t i = 0; i < knobs_["steps"]; ++i) {
+    for (int64_t i = 0; i < knob("steps"); ++i) {
       const int64_t n = rng.between(1, largest);
       const bool may_multiply = n > 1 && std::abs(value) * n <= kLargestProduct;
       const uint64_t op = rng.below(may_multiply ? 3 : 2);
@@ -57,8 +44,6 @@ class ChainArithmetic : public Task {
     p.data = {{"chain", p.key}, {"answer", value}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

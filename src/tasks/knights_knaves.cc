@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
@@ -183,20 +182,12 @@ Kinds right_kinds(const Json& data) {
   return kinds;
 }
 
-class KnightsKnaves : public Task {
+class KnightsKnaves : public ProceduralTask {
  public:
   explicit KnightsKnaves(const std::map<std::string, int64_t>& values)
-      : knobs_({{"people", "how many people speak", 2, 6, 3}}, values, "knights-knaves") {}
-
-  std::string name() const override { return "knights-knaves"; }
-  std::string description() const override {
-    return "find out who tells the truth and who lies from what they say of each other";
-  }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
+      : ProceduralTask("knights-knaves",
+                       "find out who tells the truth and who lies from what they say of each other",
+                       {{"people", "how many people speak", 2, 6, 3}}, values) {}
 
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const Kinds right = right_kinds(problem.data);
@@ -211,8 +202,8 @@ class KnightsKnaves : public Task {
   }
 
  private:
-  std::optional<Problem> make(Rng& rng) const {
-    const size_t count = static_cast<size_t>(knobs_["people"]);
+  std::optional<Problem> make(Rng& rng, Split) const override {
+    const size_t count = static_cast<size_t>(knob("people"));
     const Puzzle puzzle = random_puzzle(rng, static_cast<int>(count));
     const auto knights = only_solution(puzzle);
     if (!knights) return std::nullopt;
@@ -235,8 +226,6 @@ class KnightsKnaves : public Task {
                 "name: knave\".\n";
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

@@ -4,9 +4,8 @@
 #include <array>
 #include <cstdlib>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
@@ -26,32 +25,21 @@ std::string canonical_key(int64_t a, int64_t b, int64_t c, int64_t d) {
   return side_text(first[0], first[1]) + " = " + side_text(first[2], first[3]);
 }
 
-class LinearEquation : public Task {
+class LinearEquation : public NumberTask {
  public:
   explicit LinearEquation(const std::map<std::string, int64_t>& values)
-      : knobs_({{"max_coefficient", "the largest coefficient, of either sign", 2, 999, 12},
-                {"fractions", "1: solutions may be fractions; 0: they are whole", 0, 1, 1}},
-               values, "linear-equation") {}
-
-  std::string name() const override { return "linear-equation"; }
-  std::string description() const override { return "solve a x + b = c x + d for x, exactly"; }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
-
-  Verdict verify(const Problem& problem, std::string_view completion) const override {
-    return verify_number(name(), problem, completion);
-  }
+      : NumberTask("linear-equation", "solve a x + b = c x + d for x, exactly",
+                   {{"max_coefficient", "the largest coefficient, of either sign", 2, 999, 12},
+                    {"fractions", "1: solutions may be fractions; 0: they are whole", 0, 1, 1}},
+                   values) {}
 
  private:
-  std::optional<Problem> make(Rng& rng) const {
-    const int64_t most = knobs_["max_coefficient"];
+  std::optional<Problem> make(Rng& rng, Split) const override {
+    const int64_t most = knob("max_coefficient");
     const int64_t a = rng.between(-most, most), b = rng.between(-most, most);
     const int64_t c = rng.between(-most, most), d = rng.between(-most, most);
     const auto x = Rational::make(d - b, a - c);  // nothing where a is c
-    if (!x || (knobs_["fractions"] == 0 && !x->is_integer())) return std::nullopt;
+    if (!x || (knob("fractions") == 0 && !x->is_integer())) return std::nullopt;
     Problem p;
     p.prompt = "Solve for x: " + side_text(a, b) + " = " + side_text(c, d) +
                "\nPut the value of x in <answer>...</answer>, as a whole number or as an exact "
@@ -61,8 +49,6 @@ class LinearEquation : public Task {
     p.data = {{"a", a}, {"b", b}, {"c", c}, {"d", d}, {"answer", x->text()}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

@@ -2,31 +2,19 @@
 // same split.
 #include <algorithm>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
 
-class Multiplication : public Task {
+class Multiplication : public NumberTask {
  public:
   explicit Multiplication(const std::map<std::string, int64_t>& values)
-      : knobs_({{"digits_a", "digits of the first number", 1, 9, 2},
-                {"digits_b", "digits of the second number", 1, 9, 2}},
-               values, "multiplication") {}
-
-  std::string name() const override { return "multiplication"; }
-  std::string description() const override { return "the product of two whole numbers"; }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
-
-  Verdict verify(const Problem& problem, std::string_view completion) const override {
-    return verify_number(name(), problem, completion);
-  }
+      : NumberTask("multiplication", "the product of two whole numbers",
+                   {{"digits_a", "digits of the first number", 1, 9, 2},
+                    {"digits_b", "digits of the second number", 1, 9, 2}},
+                   values) {}
 
  private:
   static int64_t number(Rng& rng, int64_t digits) {
@@ -35,8 +23,8 @@ class Multiplication : public Task {
     return rng.between(least, 10 * least - 1);
   }
 
-  std::optional<Problem> make(Rng& rng) const {
-    const int64_t a = number(rng, knobs_["digits_a"]), b = number(rng, knobs_["digits_b"]);
+  std::optional<Problem> make(Rng& rng, Split) const override {
+    const int64_t a = number(rng, knob("digits_a")), b = number(rng, knob("digits_b"));
     Problem p;
     p.prompt = "What is " + std::to_string(a) + " * " + std::to_string(b) +
                "? Put the product in <answer>...</answer>, as a whole number.\n";
@@ -45,8 +33,6 @@ class Multiplication : public Task {
     p.data = {{"a", a}, {"b", b}, {"answer", a * b}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

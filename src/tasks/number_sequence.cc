@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
@@ -55,37 +54,26 @@ std::set<int64_t> next_terms(const Terms& t) {
   return next;
 }
 
-class NumberSequence : public Task {
+class NumberSequence : public NumberTask {
  public:
   explicit NumberSequence(const std::map<std::string, int64_t>& values)
-      : knobs_({{"terms", "how many terms are shown", 4, 10, 6},
-                {"max_number", "the largest first term and difference", 2, 100, 30}},
-               values, "number-sequence") {}
-
-  std::string name() const override { return "number-sequence"; }
-  std::string description() const override {
-    return "the next term of an arithmetic, geometric, quadratic or Fibonacci-like sequence";
-  }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
-
-  Verdict verify(const Problem& problem, std::string_view completion) const override {
-    return verify_number(name(), problem, completion);
-  }
+      : NumberTask(
+            "number-sequence",
+            "the next term of an arithmetic, geometric, quadratic or Fibonacci-like sequence",
+            {{"terms", "how many terms are shown", 4, 10, 6},
+             {"max_number", "the largest first term and difference", 2, 100, 30}},
+            values) {}
 
  private:
   // The terms to show and the one after them.
   Terms draw(Rng& rng, uint64_t family) const {
-    const int64_t largest = knobs_["max_number"];
+    const int64_t largest = knob("max_number");
     Terms t = {rng.between(1, largest)};
     int64_t step = rng.between(-largest, largest);
     const int64_t bend = family == 1 ? rng.between(-largest, largest) : 0;
     const int64_t ratio = rng.between(2, std::min(largest, kLargestRatio));
     if (family == 3) t.push_back(rng.between(1, largest));
-    while (static_cast<int64_t>(t.size()) <= knobs_["terms"]) {
+    while (static_cast<int64_t>(t.size()) <= knob("terms")) {
       const int64_t last = t.back();
       if (family == 2) {
         t.push_back(last * ratio);
@@ -99,7 +87,7 @@ class NumberSequence : public Task {
     return t;
   }
 
-  std::optional<Problem> make(Rng& rng) const {
+  std::optional<Problem> make(Rng& rng, Split) const override {
     constexpr const char* kFamilies[] = {"arithmetic", "quadratic", "geometric", "fibonacci"};
     const uint64_t family = rng.below(4);
     Terms t = draw(rng, family);
@@ -115,8 +103,6 @@ class NumberSequence : public Task {
     p.data = {{"terms", t}, {"rule", kFamilies[family]}, {"answer", next}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

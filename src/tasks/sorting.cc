@@ -2,9 +2,8 @@
 // split.
 #include <algorithm>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
@@ -64,22 +63,13 @@ SortingProblem sorting_problem(const Json& d) {
   return p;
 }
 
-class Sorting : public Task {
+class Sorting : public ProceduralTask {
  public:
   explicit Sorting(const std::map<std::string, int64_t>& values)
-      : knobs_({{"count", "how many numbers", 2, 50, 6},
-                {"max_number", "the largest number", 9, 9999, 99}},
-               values, "sorting") {}
-
-  std::string name() const override { return "sorting"; }
-  std::string description() const override {
-    return "put whole numbers into ascending or descending order";
-  }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r); });
-  }
+      : ProceduralTask("sorting", "put whole numbers into ascending or descending order",
+                       {{"count", "how many numbers", 2, 50, 6},
+                        {"max_number", "the largest number", 9, 9999, 99}},
+                       values) {}
 
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const Numbers right = sorting_problem(problem.data).sorted();
@@ -91,10 +81,10 @@ class Sorting : public Task {
   }
 
  private:
-  std::optional<Problem> make(Rng& rng) const {
+  std::optional<Problem> make(Rng& rng, Split) const override {
     SortingProblem sorting;
-    for (int64_t i = 0; i < knobs_["count"]; ++i) {
-      sorting.numbers.push_back(rng.between(1, knobs_["max_number"]));
+    for (int64_t i = 0; i < knob("count"); ++i) {
+      sorting.numbers.push_back(rng.between(1, knob("max_number")));
     }
     Problem p;
     p.key = list_text(sorting.sorted());
@@ -109,8 +99,6 @@ class Sorting : public Task {
               {"order", sorting.descending ? "descending" : "ascending"}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace

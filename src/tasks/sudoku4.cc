@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "tasks/answer.h"
 #include "tasks/builtin.h"
-#include "tasks/knobs.h"
+#include "tasks/procedural.h"
 
 namespace r1 {
 namespace {
@@ -104,18 +103,11 @@ bool solves(const Grid& grid, const Grid& puzzle) {
   return true;
 }
 
-class Sudoku4 : public Task {
+class Sudoku4 : public ProceduralTask {
  public:
   explicit Sudoku4(const std::map<std::string, int64_t>& values)
-      : knobs_({{"blanks", "how many cells are empty", 1, 12, 8}}, values, "sudoku4") {}
-
-  std::string name() const override { return "sudoku4"; }
-  std::string description() const override { return "fill in a 4x4 sudoku"; }
-  std::vector<Knob> knobs() const override { return knobs_.list(); }
-
-  Problem sample(Rng& rng, Split split) const override {
-    return sample_in_split(rng, split, name(), [&](Rng& r) { return make(r, split); });
-  }
+      : ProceduralTask("sudoku4", "fill in a 4x4 sudoku",
+                       {{"blanks", "how many cells are empty", 1, 12, 8}}, values) {}
 
   Verdict verify(const Problem& problem, std::string_view completion) const override {
     const Grid puzzle = sudoku4_puzzle(problem.data);
@@ -127,17 +119,17 @@ class Sudoku4 : public Task {
   }
 
  private:
-  std::optional<Problem> make(Rng& rng, Split split) const {
+  std::optional<Problem> make(Rng& rng, Split wanted) const override {
     const auto solution = random_solution(rng);
     // Before the work of emptying cells: other splits' puzzles are thrown away.
-    if (!solution || split_of(grid_text(*solution)) != split) return std::nullopt;
+    if (!solution || split_of(grid_text(*solution)) != wanted) return std::nullopt;
     Grid puzzle = *solution;
     std::vector<size_t> cells(16);
     for (size_t i = 0; i < 16; ++i) cells[i] = i;
     rng.shuffle(cells);
     int64_t blanks = 0;
     for (const size_t cell : cells) {
-      if (blanks == knobs_["blanks"]) break;
+      if (blanks == knob("blanks")) break;
       const int digit = std::exchange(puzzle[cell], 0);
       if (has_one_solution(puzzle)) {
         ++blanks;
@@ -145,7 +137,7 @@ class Sudoku4 : public Task {
         puzzle[cell] = digit;
       }
     }
-    if (blanks < knobs_["blanks"]) return std::nullopt;
+    if (blanks < knob("blanks")) return std::nullopt;
     return problem(puzzle, *solution);
   }
 
@@ -163,8 +155,6 @@ class Sudoku4 : public Task {
     p.data = {{"puzzle", cells}};
     return p;
   }
-
-  KnobValues knobs_;
 };
 
 }  // namespace
