@@ -118,11 +118,11 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
 }
 
 void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,
-              ConstTensor dhidden, Gradients& gradients) {
+              ConstTensor dhidden, Gradients& gradients, ExpertLoads* loads) {
   using Keep = Activations::Keep;
   R1_CHECK(memory.keep_ != Keep::kNothing && model.use() == Model::Use::kTraining);
   Pass p{model, batch, kv, ops, &memory.scratch_, &memory.scratch_, cos_sin_of(model, batch)};
-  Pass part{model, batch, kv, ops, &memory.scratch_, &memory.part_, p.cos_sin};
+  Pass part{model, batch, kv, ops, &memory.scratch_, &memory.part_, p.cos_sin, loads};
 
   const Tensor dx = Pass::tensor(memory.kept_, batch.rows(), model.config().hidden_size);
   std::memset(dx.data, 0, static_cast<size_t>(dx.rows * dx.cols) * sizeof(float));

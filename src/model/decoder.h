@@ -50,7 +50,7 @@ class Activations {
  private:
   friend void forward(const Model&, const Batch&, KvCache&, Ops&, Activations&, Tensor);
   friend void backward(const Model&, const Batch&, KvCache&, Ops&, Activations&, ConstTensor,
-                       Gradients&);
+                       Gradients&, ExpertLoads*);
 
   Keep keep_;
   Arena kept_;     // until the next pass
@@ -69,8 +69,8 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
 
 // Adds the gradients of all parameters but the head's product. kv holds what forward wrote;
 // dhidden [outputs, C] is the gradient of forward's result. Pages of the batch must be numbered
-// from 0, as the trainer's are.
+// from 0, as the trainer's are. `loads` (may be null) has a row for each layer.
 void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,
-              ConstTensor dhidden, Gradients& gradients);
+              ConstTensor dhidden, Gradients& gradients, ExpertLoads* loads);
 
 }  // namespace r1

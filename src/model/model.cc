@@ -1,7 +1,6 @@
 #include "model/model.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/files.h"
 #include "base/rng.h"
@@ -14,11 +13,6 @@ namespace {
 // Positions that the RoPE table covers at most: longer contexts are refused, not silently slow.
 constexpr int64_t kMaxTable = 1 << 17;
 
-// Masters are laid out with every parameter on a cache line of its own.
-int64_t aligned_floats(int64_t n) {
-  return (n + 15) / 16 * 16;
-}
-
 // The packed copies that a linear has.
 void pack_linear(Ops& ops, ConstTensor w, const Linear& l) {
   const PackedWeight& plain = l.flipped ? l.transposed : l.packed;
@@ -29,17 +23,22 @@ void pack_linear(Ops& ops, ConstTensor w, const Linear& l) {
 
 }  // namespace
 
-void Gradients::clear() {
-  std::memset(memory_.data(), 0, memory_.bytes());
+float* Gradients::at(const float* master) {
+  const int64_t offset = master - masters_;
+  const ParameterSet::Row& row = parameters_->holding(offset);
+  R1_CHECK(row.trained >= 0);
+  return memory_.floats() + row.trained + (offset - row.offset);
 }
 
 // The weights, every view bound to memory that is the caller's to fill.
 std::vector<Parameter> Model::allocate() {
   weights_ = std::make_unique<Weights>();
   std::vector<Parameter> table = parameter_table(config_, *weights_);
-  int64_t floats = 0;
-  for (const Parameter& p : table) floats += keeps_master(p) ? aligned_floats(p.spec.size()) : 0;
-  masters_ = Buffer::of_floats(floats);
+  parameters_ = std::make_unique<ParameterSet>();
+  for (const Parameter& p : table) {
+    parameters_->add(p.spec, keeps_master(p), use_ == Use::kTraining && p.spec.trained);
+  }
+  masters_ = Buffer::of_floats(parameters_->held_floats());
   bind(table);
   if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p); });
   place(&Linear::packed, packed_);
@@ -50,7 +49,7 @@ std::vector<Parameter> Model::allocate() {
 }
 
 bool Model::keeps_master(const Parameter& p) const {
-  if (use_ == Use::kTraining) return true;
+  if (use_ != Use::kInference) return true;
   return !std::holds_alternative<std::vector<Parameter::Rows>>(p.slot) &&
          !(files_ && std::holds_alternative<Tensor*>(p.slot));
 }
@@ -72,11 +71,10 @@ void Model::map(const Parameter& p) {
 
 // Points the views into the masters, and gives each matrix its shape.
 void Model::bind(const std::vector<Parameter>& table) {
-  float* next = masters_.floats();
-  for (const Parameter& p : table) {
+  for (size_t i = 0; i < table.size(); ++i) {
+    const Parameter& p = table[i];
     const int64_t rows = p.spec.rows, cols = p.spec.cols;
-    float* master = keeps_master(p) ? next : nullptr;
-    if (master) next += aligned_floats(p.spec.size());
+    float* const master = master_of((*parameters_)[i]);
     if (const auto t = std::get_if<Tensor*>(&p.slot)) **t = {master, rows, cols};
     if (const auto b = std::get_if<const float**>(&p.slot)) **b = master;
     if (const auto v = std::get_if<std::span<float>*>(&p.slot)) {
@@ -117,16 +115,6 @@ void Model::place(PackedWeight Linear::*which, Buffer& memory) {
   for (Linear* l : placed) {
     (l->*which).data = next;
     next += bytes(l->*which);
-  }
-}
-
-void Model::each_parameter(
-    const std::function<void(const ParameterSpec& spec, int64_t offset)>& f) const {
-  R1_CHECK(use_ == Use::kTraining);
-  int64_t offset = 0;
-  for (const ParameterSpec& p : parameter_specs(config_)) {
-    f(p, offset);
-    offset += aligned_floats(p.size());
   }
 }
 
@@ -183,11 +171,10 @@ Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource>
   Model m(config, dtype.value_or(DType::kF32), use);
   if (!dtype) m.files_ = files;
   const std::vector<Parameter> table = m.allocate();
-  float* next = m.masters_.floats();
-  for (const Parameter& p : table) {
-    if (m.keeps_master(p)) {
-      read_parameter(*files, p.spec, next);
-      next += aligned_floats(p.spec.size());
+  for (size_t i = 0; i < table.size(); ++i) {
+    const Parameter& p = table[i];
+    if (float* const master = m.master_of((*m.parameters_)[i])) {
+      read_parameter(*files, p.spec, master);
       continue;
     }
     const auto* rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot);
@@ -203,11 +190,11 @@ Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource>
   return m;
 }
 
-Model Model::clone(Ops& ops) const {
-  R1_CHECK(use_ == Use::kTraining);
-  Model m(config_, dtype_, use_);
+Model Model::clone(Ops& ops, Use use) const {
+  R1_CHECK(use_ != Use::kInference && use != Use::kInference);
+  Model m(config_, dtype_, use);
   m.allocate();
-  std::memcpy(m.masters_.data(), masters_.data(), masters_.bytes());
+  ops.copy(masters_.data(), m.masters_.data(), masters_.bytes());
   m.repack(ops);
   return m;
 }
@@ -216,23 +203,25 @@ Model Model::create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dt
   Model m(config, dtype, Use::kTraining);
   m.allocate();
   uint64_t stream = 0;
-  m.each_parameter([&](const ParameterSpec& p, int64_t offset) {
-    float* w = m.masters_.floats() + offset;
+  for (const ParameterSet::Row& row : *m.parameters_) {
+    const ParameterSpec& p = row.spec;
+    float* w = m.masters_.floats() + row.offset;
     Rng rng(seed, stream++);
     for (int64_t e = 0; e < p.size(); ++e) {
       w[e] = static_cast<float>(p.vector ? p.initial : p.initial * rng.normal());
     }
-  });
+  }
   m.repack(ops);
   return m;
 }
 
 void Model::save(const std::filesystem::path& folder) const {
-  R1_CHECK(use_ == Use::kTraining);
+  R1_CHECK(use_ != Use::kInference);
   make_folder(folder);
   std::vector<TensorOut> tensors;
-  each_parameter([&](const ParameterSpec& p, int64_t offset) {
-    const float* w = masters_.floats() + offset;
+  for (const ParameterSet::Row& row : *parameters_) {
+    const ParameterSpec& p = row.spec;
+    const float* w = masters_.floats() + row.offset;
     for (const auto& part : p.parts) {
       const int64_t size = part.rows * p.cols;
       TensorOut out;
@@ -244,7 +233,7 @@ void Model::save(const std::filesystem::path& folder) const {
       tensors.push_back(std::move(out));
       w += size;
     }
-  });
+  }
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
   write_file_atomic(folder / "config.json", model_config_json(config_).dump(2) + "\n");
 }

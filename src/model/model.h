@@ -11,6 +11,7 @@
 
 #include "backend/ops.h"
 #include "io/tensor_source.h"
+#include "model/parameter_set.h"
 #include "model/rope_table.h"
 #include "model/weights.h"
 #include "tensor/buffer.h"
@@ -19,7 +20,12 @@ namespace r1 {
 
 class Model {
  public:
-  enum class Use { kInference, kTraining };
+  // What it is opened for, and so what it holds beside the packed weights that a forward pass
+  // reads:
+  //   kInference  float32 values of what is not packed, or nothing where files are read in place
+  //   kScoring    the float32 masters: a reference or a teacher, which is scored, saved, refreshed
+  //   kTraining   masters, and the transposed weights that backward reads
+  enum class Use { kInference, kScoring, kTraining };
 
   Model(Model&&) = default;
   Model& operator=(Model&&) = default;
@@ -38,8 +44,8 @@ class Model {
   // 1 / sqrt(2 layers) (GPT-2, section 2.3), norms one, biases zero.
   static Model create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dtype);
 
-  // A copy with memory of its own: the reference of a KL term. kTraining alone.
-  Model clone(Ops& ops) const;
+  // A copy with memory of its own, for scoring or for training. Of a model with masters.
+  Model clone(Ops& ops, Use use) const;
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
@@ -57,14 +63,12 @@ class Model {
   // Longest sequence it can run.
   int64_t max_positions() const { return rope_->positions(); }
 
-  // All trained values in one block, in the order of parameter_specs(). For kTraining alone.
+  const ParameterSet& parameters() const { return *parameters_; }
+  // The float32 values that are held, in one block: where each lies is parameters()'s to say.
   std::span<float> masters() { return {masters_.floats(), masters_.bytes() / sizeof(float)}; }
   std::span<const float> masters() const {
     return {masters_.floats(), masters_.bytes() / sizeof(float)};
   }
-  // f(spec, offset of its first value in masters()) for each parameter in order. kTraining alone.
-  void each_parameter(
-      const std::function<void(const ParameterSpec& spec, int64_t offset)>& f) const;
   // Copies the matrices that are read in place into memory of their own, laid out as the kernels
   // read them fastest (Ops::repack). What the model computes stays the same to the bit.
   void repack_mapped(Ops& ops);
@@ -74,8 +78,8 @@ class Model {
   // other weights.
   uint64_t version() const { return version_; }
 
-  // Writes config.json and model.safetensors, each atomically. kTraining alone. What goes with them
-  // is package/model_files.h's to save.
+  // Writes config.json and model.safetensors, each atomically. Of a model with masters. What goes
+  // with them is package/model_files.h's to save.
   void save(const std::filesystem::path& folder) const;
 
   // Bytes of weights held in memory: masters and packed copies.
@@ -93,6 +97,9 @@ class Model {
   // Whether float32 values of it are held: all in training, the embedding and vectors in inference,
   // vectors alone in place.
   bool keeps_master(const Parameter& p) const;
+  float* master_of(const ParameterSet::Row& row) {
+    return row.offset < 0 ? nullptr : masters_.floats() + row.offset;
+  }
   void map(const Parameter& p);
   void bind(const std::vector<Parameter>& table);
   void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
@@ -102,7 +109,8 @@ class Model {
   DType dtype_ = DType::kF32;
   Use use_ = Use::kInference;
   uint64_t version_ = 0;
-  Buffer masters_;  // kTraining: every parameter; kInference: embedding and vectors
+  std::unique_ptr<ParameterSet> parameters_;  // stays where it is when the model moves
+  Buffer masters_;                            // every parameter; kInference: embedding and vectors
   Buffer packed_, transposed_, repacked_;
   std::unique_ptr<RopeTable> rope_;
   std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
@@ -111,25 +119,31 @@ class Model {
   std::vector<Linear*> linears_;               // its matrices
 };
 
-// One float of gradient for each master, in the same order.
+// One float of gradient for each trained value: ParameterSet::Row::trained says where.
 class Gradients {
  public:
-  explicit Gradients(const Model& model)
-      : model_base_(model.masters().data()), memory_(model.masters().size_bytes()) {}
+  // The model must be of Use::kTraining and outlive them, as must ops. They start as zeros.
+  Gradients(const Model& model, Ops& ops)
+      : masters_(model.masters().data()),
+        parameters_(&model.parameters()),
+        ops_(&ops),
+        memory_(Buffer::of_floats(parameters_->trained_floats(), ops.memory())) {}
 
-  // The gradient of a view of the masters.
+  // The gradient of a view of the masters of a trained parameter.
   Tensor of(Tensor master) { return {at(master.data), master.rows, master.cols}; }
   float* of(std::span<const float> master) { return at(master.data()); }
   float* of(const float* master) { return at(master); }
 
   std::span<float> all() { return {memory_.floats(), memory_.bytes() / sizeof(float)}; }
   size_t bytes() const { return memory_.bytes(); }
-  void clear();
+  void clear() { ops_->zero(memory_.data(), memory_.bytes()); }
 
  private:
-  float* at(const float* master) { return memory_.floats() + (master - model_base_); }
+  float* at(const float* master);
 
-  const float* model_base_;
+  const float* masters_;
+  const ParameterSet* parameters_;
+  Ops* ops_;
   Buffer memory_;
 };
 

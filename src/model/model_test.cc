@@ -37,11 +37,12 @@ ModelConfig tiny(const std::string& architecture, bool tied) {
 Model random_model(const ModelConfig& config, Ops& ops) {
   Model m = Model::create(config, 3, ops, DType::kF32);
   Rng rng(4);
-  m.each_parameter([&](const ParameterSpec& p, int64_t offset) {
+  for (const ParameterSet::Row& row : m.parameters()) {
+    const ParameterSpec& p = row.spec;
     for (int64_t i = 0; i < p.size(); ++i) {
-      m.masters()[static_cast<size_t>(offset + i)] += static_cast<float>(0.2 * rng.normal());
+      m.masters()[static_cast<size_t>(row.offset + i)] += static_cast<float>(0.2 * rng.normal());
     }
-  });
+  }
   m.repack(ops);
   return m;
 }
@@ -160,7 +161,11 @@ TEST_F(ModelFiles, SaveAndLoadGiveTheSameBits) {
       const Model inference = load(folder.path(), Model::Use::kInference);
       EXPECT_TRUE(same_bits(logits_of(inference, *ops_), expected)) << architecture << tied;
       EXPECT_LT(inference.weight_bytes(), training.weight_bytes());
-      EXPECT_TRUE(same_bits(logits_of(m.clone(*ops_), *ops_), expected));
+      EXPECT_TRUE(same_bits(logits_of(m.clone(*ops_, Model::Use::kTraining), *ops_), expected));
+      const Model scoring = m.clone(*ops_, Model::Use::kScoring);
+      EXPECT_TRUE(same_bits(logits_of(scoring, *ops_), expected));
+      EXPECT_TRUE(same_bits(scoring.masters(), m.masters()));
+      EXPECT_LT(scoring.weight_bytes(), training.weight_bytes());
       // Saved again, the same bytes.
       const TempFolder again;
       training.save(again.path());
@@ -198,8 +203,9 @@ TEST_F(ModelFiles, ReadsBf16AndF16) {
     });
     files.write(folder / "model.safetensors");
     const Model loaded = load(folder.path());
-    loaded.each_parameter([&](const ParameterSpec& p, int64_t offset) {
-      const float* value = loaded.masters().data() + offset;
+    for (const ParameterSet::Row& row : loaded.parameters()) {
+      const ParameterSpec& p = row.spec;
+      const float* value = loaded.masters().data() + row.offset;
       for (const auto& part : p.parts) {
         const auto& bytes = files.tensors.at(part.name).bytes;
         for (size_t i = 0; i < bytes.size(); i += 2) {
@@ -209,7 +215,7 @@ TEST_F(ModelFiles, ReadsBf16AndF16) {
           ASSERT_EQ(*value++, expected) << part.name << " " << i;
         }
       }
-    });
+    }
   }
 }
 
@@ -251,8 +257,9 @@ TEST_F(ModelFiles, ReadsFloat8WithBlockScales) {
   write_file_atomic(folder / "config.json", json.dump());
 
   const Model loaded = load(folder.path());
-  loaded.each_parameter([&](const ParameterSpec& p, int64_t offset) {
-    const float* value = loaded.masters().data() + offset;
+  for (const ParameterSet::Row& row : loaded.parameters()) {
+    const ParameterSpec& p = row.spec;
+    const float* value = loaded.masters().data() + row.offset;
     for (const auto& part : p.parts) {
       const std::span<const float> got(value, static_cast<size_t>(part.rows * p.cols));
       value += got.size();
@@ -260,7 +267,7 @@ TEST_F(ModelFiles, ReadsFloat8WithBlockScales) {
         EXPECT_TRUE(same_bits(got, expected[part.name])) << part.name;
       }
     }
-  });
+  }
   const std::string name = "model.layers.0.mlp.down_proj.weight";
   files.tensors[name + "_scale_inv"].shape = {1, 2};
   files.tensors[name + "_scale_inv"].bytes.resize(8);
@@ -419,7 +426,7 @@ TEST(Model, CloneIsApart) {
   ThreadPool pool(1);
   const auto ops = make_ops(pool);
   Model m = random_model(tiny("Qwen2ForCausalLM", true), *ops);
-  const Model copy = m.clone(*ops);
+  const Model copy = m.clone(*ops, Model::Use::kScoring);
   const std::vector<float> before = logits_of(m, *ops);
   for (float& w : m.masters()) w *= 0.5f;
   EXPECT_TRUE(same_bits(logits_of(copy, *ops), before));

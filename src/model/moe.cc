@@ -115,8 +115,10 @@ void backward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, const Moe::Sa
     backward(p, layer, shared, x, s.shared, dout, g, dshared);
     p.ops.add(dx, dshared);
   }
-  for (size_t e = 0; e < w.correction_bias.size(); ++e) {
-    g.of(w.correction_bias)[e] += static_cast<float>(s.first[e + 1] - s.first[e]);
+  if (p.loads != nullptr) {
+    std::vector<int64_t>& rows = (*p.loads)[static_cast<size_t>(layer)];
+    rows.resize(w.experts.size());
+    for (size_t e = 0; e < rows.size(); ++e) rows[e] += s.first[e + 1] - s.first[e];
   }
 }
 

@@ -5,7 +5,8 @@
 //
 // Rows are routed one by one. A row is copied once for each of its experts; copies stand sorted by
 // expert, and within one in the batch's order, so that an expert's rows are one product and its
-// weights' gradient is summed in the batch's order. All experts' products are one op.
+// weights' gradient is summed in the batch's order. All experts' products are one op, but for those
+// with weights that lie in a file: they are an op each.
 #pragma once
 
 #include "model/pass.h"
@@ -29,8 +30,8 @@ struct Moe::Saved {
 
 Moe::Saved forward(Pass& p, int64_t layer, const Moe& w, ConstTensor x_TC, Tensor out_TC);
 
-// Writes dx, adds the weights' gradients. The correction bias has none: in its place stands the
-// number of rows that each expert got, by which it may be moved (Trainer).
+// Writes dx, adds the weights' gradients and the experts' loads. The correction bias has no
+// gradient.
 void backward(Pass& p, int64_t layer, const Moe& w, ConstTensor x_TC, const Moe::Saved& s,
               ConstTensor dout_TC, Gradients& g, Tensor dx_TC);
 

@@ -1,11 +1,17 @@
 // One forward or backward pass: what every part of a block needs to run, and its memory.
 #pragma once
 
+#include <vector>
+
 #include "model/batch.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
 
 namespace r1 {
+
+// Rows that each expert got, [layer][expert]: empty for a layer without experts. By them a router's
+// correction bias may be moved (Trainer).
+using ExpertLoads = std::vector<std::vector<int64_t>>;
 
 struct Pass {
   const Model& model;
@@ -15,7 +21,8 @@ struct Pass {
   // What a block's backward needs, and what is given up when the block is done: the same where
   // nothing is kept, or block inputs alone.
   Arena *kept, *scratch;
-  ConstTensor cos_sin;  // of the batch's positions, and of those before them
+  ConstTensor cos_sin;           // of the batch's positions, and of those before them
+  ExpertLoads* loads = nullptr;  // that backward adds to; may be null
 
   const ModelConfig& config() const { return model.config(); }
   int64_t rows() const { return batch.rows(); }

@@ -52,11 +52,12 @@ Grpo::Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenize
       tokenizer_(tokenizer),
       task_(task),
       config_(config),
-      seed_(seed) {
+      seed_(seed),
+      policy_scorer_(trainer.model(), ops) {
   if (config_.loss.length_normalizer == 0) {
     config_.loss.length_normalizer = config_.max_completion_length;
   }
-  if (config_.loss.beta > 0) set_reference(trainer_.model().masters());
+  if (config_.loss.beta > 0) refresh_reference();
 }
 
 std::span<const float> Grpo::reference() const {
@@ -64,18 +65,29 @@ std::span<const float> Grpo::reference() const {
 }
 
 void Grpo::set_reference(std::span<const float> masters) {
+  if (!reference_) refresh_reference();
+  const std::span<float> held = reference_->masters();
+  R1_CHECK(masters.size() == held.size());
+  ops_.upload(masters.data(), held.data(), held.size_bytes());
+  reference_->repack(ops_);
+}
+
+// The reference is the model as it is now.
+void Grpo::refresh_reference() {
+  const Model& model = trainer_.model();
   if (!reference_) {
-    reference_ = trainer_.model().clone(ops_);
-    reference_scorer_.emplace(*reference_, ops_, OptimizerOptions{}, false);
+    reference_ = model.clone(ops_, Model::Use::kScoring);
+    reference_scorer_.emplace(*reference_, ops_);
+    return;
   }
-  std::copy(masters.begin(), masters.end(), reference_->masters().begin());
+  ops_.copy(model.masters().data(), reference_->masters().data(), model.masters().size_bytes());
   reference_->repack(ops_);
 }
 
 GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progress) {
   const bool sync =
       config_.ref_model_sync_steps > 0 && step > 0 && step % config_.ref_model_sync_steps == 0;
-  if (reference_ && sync) set_reference(trainer_.model().masters());
+  if (reference_ && sync) refresh_reference();
 
   GrpoStep out;
   out.learning_rate =
@@ -139,18 +151,19 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
   return out;
 }
 
-void Grpo::score(const Tokens& tokens, Trainer& trainer, std::vector<float>& logprob) {
-  logprob.clear();
+std::vector<float> Grpo::score(const Tokens& tokens, SequenceScorer& scorer) {
+  std::vector<float> logprob;
   for (const SequenceBatch& batch : tokens.batches) {
-    const TokenScores s = trainer.score(batch, config_.sampling);
+    const TokenScores s = scorer.score(batch, config_.sampling);
     logprob.insert(logprob.end(), s.logprob.begin(), s.logprob.end());
   }
+  return logprob;
 }
 
 void Grpo::update(GrpoStep& out, Tokens& tokens) {
   const LossFunction loss = find_loss(config_.loss_type);
   std::vector<float> current = tokens.sampled, reference;
-  if (reference_) score(tokens, *reference_scorer_, reference);
+  if (reference_) reference = score(tokens, *reference_scorer_);
   LossInput in;
   in.offsets = tokens.offsets;
   in.old_logprob = tokens.sampled;
@@ -160,7 +173,7 @@ void Grpo::update(GrpoStep& out, Tokens& tokens) {
   in.rollout_size = config_.prompts_per_step * config_.num_generations;
   in.rollout_tokens = tokens.rollout_tokens;
   for (int64_t iteration = 0; iteration < config_.num_iterations; ++iteration) {
-    if (iteration > 0) score(tokens, trainer_, current);
+    if (iteration > 0) current = score(tokens, policy_scorer_);
     in.logprob = current;
     const LossOutput result = loss(in, config_.loss);
     size_t at = 0;

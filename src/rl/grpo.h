@@ -85,9 +85,11 @@ struct GrpoStep {
 
 class Grpo {
  public:
-  // All references must outlive it.
+  // All references must outlive it. It stays where it is: what it holds refers to itself.
   Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenizer, const Task& task,
        const GrpoConfig& config, uint64_t seed);
+  Grpo(const Grpo&) = delete;
+  Grpo& operator=(const Grpo&) = delete;
 
   // How problems are put to the model (rl/rollout.h). At first: prompts as they are.
   void set_prompts(PromptFunction prompts) { prompts_ = std::move(prompts); }
@@ -103,7 +105,8 @@ class Grpo {
  private:
   struct Tokens;
   void update(GrpoStep& out, Tokens& tokens);
-  void score(const Tokens& tokens, Trainer& trainer, std::vector<float>& logprob);
+  std::vector<float> score(const Tokens& tokens, SequenceScorer& scorer);
+  void refresh_reference();
 
   Trainer& trainer_;
   Ops& ops_;
@@ -113,8 +116,9 @@ class Grpo {
   GrpoConfig config_;
   uint64_t seed_;
   PromptFunction prompts_;
+  SequenceScorer policy_scorer_;
   std::optional<Model> reference_;
-  std::optional<Trainer> reference_scorer_;
+  std::optional<SequenceScorer> reference_scorer_;
 };
 
 }  // namespace r1

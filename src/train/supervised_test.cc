@@ -108,7 +108,7 @@ TEST(Supervised, ReportsWhatItDid) {
     const SequenceGroup g = example(next);
     SequenceBatch batch;
     batch.add(g, 0, g.branches.size());
-    for (const float l : trainer.score(batch, {}).logprob) logprob.push_back(l);
+    for (const float l : SequenceScorer(model, *ops).score(batch, {}).logprob) logprob.push_back(l);
     tokens += tokens_of(g);
   }
   double loss = 0;

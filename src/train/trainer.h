@@ -8,7 +8,7 @@
 
 #include "model/decoder.h"
 #include "model/sampling.h"
-#include "train/sequence_batch.h"
+#include "train/sequence_scorer.h"
 
 namespace r1 {
 
@@ -33,11 +33,6 @@ struct OptimizerOptions {
   }
 };
 
-// Tokens' scores, in the order of SequenceBatch::targets().
-struct TokenScores {
-  std::vector<float> logprob, entropy;
-};
-
 // Bytes that a trainer holds beside the model's.
 struct TrainerMemory {
   size_t gradients, moments, activations, keys_values, hidden;
@@ -47,9 +42,6 @@ class Trainer {
  public:
   // model must be of Use::kTraining and outlive the trainer, as must ops.
   Trainer(Model& model, Ops& ops, const OptimizerOptions& options, bool gradient_checkpointing);
-
-  // Log-probabilities under the current weights; nothing is kept for backward.
-  TokenScores score(const SequenceBatch& batch, const SamplingParams& sampling);
 
   // Forward and backward of one micro-batch. dlogprob is the loss's derivative for each target;
   // gradients add up until apply().
@@ -62,7 +54,7 @@ class Trainer {
 
   Model& model() { return model_; }
   int64_t updates() const { return updates_; }
-  // First and second moments, in the order of Model::masters(): for checkpoints.
+  // First and second moments, where ParameterSet::Row::trained says: for checkpoints.
   std::span<float> moment1() { return {m_.floats(), m_.bytes() / sizeof(float)}; }
   std::span<float> moment2() { return {v_.floats(), v_.bytes() / sizeof(float)}; }
   void set_updates(int64_t n) { updates_ = n; }
@@ -70,18 +62,16 @@ class Trainer {
   TrainerMemory memory() const;
 
  private:
-  Tensor hidden_for(const SequenceBatch& batch);
-  void reserve_pages(int64_t pages);
-  void balance_experts(const std::vector<std::vector<float>>& loads);
-  std::vector<std::vector<float>> take_loads();
+  void balance_experts();
 
   Model& model_;
   Ops& ops_;
   OptimizerOptions options_;
-  Activations activations_, scoring_{Activations::Keep::kNothing};
-  KvCache kv_;
+  Activations activations_;
+  BatchMemory memory_;
   Gradients gradients_;
-  Buffer m_, v_, hidden_, dhidden_;
+  ExpertLoads loads_;
+  Buffer m_, v_, dhidden_;
   int64_t updates_ = 0;
 };
 

@@ -8,13 +8,12 @@
 namespace r1 {
 namespace {
 
-// The first correction bias of a model, by its offset in the masters.
+// Where the first correction bias of a model lies among its masters.
 int64_t correction_bias(const Model& model) {
-  int64_t found = -1;
-  model.each_parameter([&](const ParameterSpec& p, int64_t offset) {
-    if (!p.trained && found < 0) found = offset;
-  });
-  return found;
+  for (const ParameterSet::Row& row : model.parameters()) {
+    if (!row.spec.trained) return row.offset;
+  }
+  return -1;
 }
 
 // One expert that every row goes to and one that none does: the one's bias falls, the other's
@@ -41,7 +40,7 @@ TEST(Trainer, BalancesExpertsByTheirBias) {
       batch.add(group, 0, 2);
       trainer.accumulate(batch, {}, std::vector<float>(batch.targets().size(), -0.01f));
       const double norm = trainer.apply(1e-2);
-      EXPECT_LT(norm, 10);  // rows are counted where gradients stand, but are none
+      EXPECT_LT(norm, 10);  // loads of experts are no gradients
       EXPECT_EQ(bias[0], static_cast<float>(10 - step * speed));
       EXPECT_EQ(bias[1], static_cast<float>(-10 + step * speed));
     }
