@@ -32,6 +32,15 @@ function(r1_test NAME)
   gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES PROPERTIES TIMEOUT 600)
 endfunction()
 
+# r1_fenced_tests(NAME...): the tests run once more over memory that nobody but an op may touch, as
+# fenced.NAME.
+function(r1_fenced_tests)
+  foreach(name ${ARGN})
+    add_test(NAME fenced.${name} COMMAND ${name})
+    set_tests_properties(fenced.${name} PROPERTIES ENVIRONMENT R1_ISA=fenced TIMEOUT 1200)
+  endforeach()
+endfunction()
+
 # r1_embed(OUT NAMES name... FILES file...): makes OUT, a source that defines each name in namespace
 # r1 as a std::string_view of its file's text. A binary needs no files beside it.
 function(r1_embed OUT)

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "backend/cpu/cpu_ops.h"
+#include "backend/fenced/fenced_ops.h"
 #include "backend/ref/ref_ops.h"
 #include "base/error.h"
 
@@ -38,6 +39,9 @@ std::unique_ptr<Ops> make_ops(ThreadPool& pool, std::string_view isa) {
   const auto kernels = runnable_kernels();
   if (wanted.empty()) return std::make_unique<cpu::CpuOps>(pool, *kernels.back());
   std::string names = "ref";
+  if (wanted == "fenced") {
+    return std::make_unique<FencedOps>(std::make_unique<cpu::CpuOps>(pool, *kernels.back()));
+  }
   for (const cpu::Kernels* k : kernels) {
     if (wanted == k->isa) return std::make_unique<cpu::CpuOps>(pool, *k);
     names += std::string(", ") + k->isa;

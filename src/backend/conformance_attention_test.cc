@@ -1,6 +1,7 @@
 // Cases of attention over pages: odd heads, sequences that begin late, prompts shared by several
 // completions. Page numbers are shuffled, and slots that no position has filled hold NaN.
 #include "backend/conformance.h"
+#include "backend/kv_vector.h"
 
 namespace r1 {
 namespace {
@@ -114,19 +115,19 @@ class Pages {
   const KvLayer& view() const { return layer_; }
 
   // All keys, or all values, one after another.
-  std::vector<double> keys() const { return values(&KvLayer::key, layer_.key_dim); }
+  std::vector<double> keys() const { return values(kv_key, layer_.key_dim); }
   std::vector<double> values() const {
-    return layer_.latent ? std::vector<double>() : values(&KvLayer::value, layer_.value_dim);
+    return layer_.latent ? std::vector<double>() : values(kv_value, layer_.value_dim);
   }
 
  private:
-  std::vector<double> values(KvVector (KvLayer::*vector)(int64_t, int64_t, int64_t) const,
+  std::vector<double> values(KvVector (*vector)(const KvLayer&, int64_t, int64_t, int64_t),
                              int64_t dim) const {
     std::vector<double> all;
     std::vector<float> x(static_cast<size_t>(dim));
     for (int64_t i = 0; i < pages_ * layer_.kv_heads * kPageSize; ++i) {
       const int64_t page = i / kPageSize / layer_.kv_heads, head = i / kPageSize % layer_.kv_heads;
-      (layer_.*vector)(page, head, i % kPageSize).read(x.data());
+      vector(layer_, page, head, i % kPageSize).read(x.data());
       all.insert(all.end(), x.begin(), x.end());
     }
     return all;

@@ -1,4 +1,6 @@
 // Cases of routing rows to experts and of combining what they give.
+#include <algorithm>
+
 #include "backend/conformance.h"
 
 namespace r1 {
@@ -93,6 +95,96 @@ Case combine_case(int64_t t, int64_t k, int64_t width) {
   return c;
 }
 
+struct ExpertWidths {
+  int64_t n, c;  // output and input of an expert's product
+};
+
+// Each row's experts, ascending, never the first of all.
+std::vector<int32_t> any_experts(Rng& rng, int64_t rows, int64_t k, int64_t experts) {
+  std::vector<int32_t> all, chosen;
+  for (int32_t e = 1; e < experts; ++e) all.push_back(e);
+  for (int64_t t = 0; t < rows; ++t) {
+    rng.shuffle(all);
+    const auto begin = chosen.insert(chosen.end(), all.begin(), all.begin() + k);
+    std::sort(begin, chosen.end());
+  }
+  return chosen;
+}
+
+// The same matrices packed, and as a file would hold them.
+class ExpertWeights {
+ public:
+  ExpertWeights(Ops& ops, const std::vector<float>& values, int64_t experts,
+                const ExpertWidths& width) {
+    for (int64_t e = 0; e < experts; ++e) {
+      const float* const w = values.data() + e * width.n * width.c;
+      memory_.emplace_back(static_cast<size_t>(ops.packed_bytes(DType::kF32, width.n, width.c)));
+      packed_.push_back({DType::kF32, width.n, width.c, memory_.back().data()});
+      ops.pack({w, width.n, width.c}, packed_.back());
+      rows_.push_back({DType::kF32, width.n, width.c, reinterpret_cast<const std::byte*>(w)});
+    }
+    for (const MappedWeight& w : rows_) parts_.emplace_back(&w, 1);
+  }
+  std::span<const PackedWeight> packed() const { return packed_; }
+  std::span<const std::span<const MappedWeight>> mapped() const { return parts_; }
+
+ private:
+  std::vector<Buffer> memory_;
+  std::vector<PackedWeight> packed_;
+  std::vector<MappedWeight> rows_;
+  std::vector<std::span<const MappedWeight>> parts_;
+};
+
+// Rows sorted by expert, through a product with each expert's weight and back, and the gradient of
+// the weights. The first expert gets no row.
+Case experts_case(int64_t experts, int64_t k, const ExpertWidths& width, bool mapped) {
+  constexpr int64_t kT = 67;
+  Case c{.name = std::string(mapped ? "matmul_mapped_experts" : "matmul_experts") +
+                 " E=" + std::to_string(experts) + " K=" + std::to_string(k) +
+                 " N=" + std::to_string(width.n) + " C=" + std::to_string(width.c),
+         .rows = kT,
+         .tolerance = 1e-5,
+         .run = {}};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(20);
+    const Matrix x = Matrix::random(rng, kT, width.c), dout = Matrix::random(rng, kT * k, width.n);
+    const std::vector<float> weight = random_floats(rng, kT * k);
+    const std::vector<int32_t> expert = any_experts(rng, kT, k, experts);
+    const std::vector<float> values = random_floats(rng, experts * width.n * width.c);
+    const ExpertWeights weights(ops, values, experts, width);
+    std::vector<float> gradient(values.size());
+    std::vector<Tensor> dw;
+    for (int64_t e = 0; e < experts; ++e) {
+      dw.emplace_back(gradient.data() + e * width.n * width.c, width.n, width.c);
+    }
+    std::vector<int64_t> loads(static_cast<size_t>(experts));
+    Matrix out(kT, width.n);
+    for (const RowRange& r : chunks) {
+      const RowRange copies{r.begin * k, r.count * k};
+      std::vector<int32_t> slot(static_cast<size_t>(copies.count)), row(slot.size());
+      std::vector<int32_t> first(static_cast<size_t>(experts) + 1);
+      ops.sort_by_expert(span_of(expert, copies), k, experts, slot.data(), row.data(),
+                         first.data());
+      ops.count_copies(first.data(), loads);
+      Matrix x_copies(copies.count, width.c), y(copies.count, width.n), dy(copies.count, width.n);
+      ops.gather_rows(x.rows(r), row, x_copies);
+      if (mapped) {
+        ops.matmul_mapped_experts(x_copies, weights.mapped(), first.data(), y);
+      } else {
+        ops.matmul_experts(x_copies, weights.packed(), first.data(), y);
+      }
+      ops.combine_rows(y, slot, weight.data() + copies.begin, false, out.rows(r));
+      for (int64_t i = 0; i < copies.count; ++i) {
+        std::copy_n(dout.rows(copies).row(i), width.n,
+                    Tensor(dy).row(slot[static_cast<size_t>(i)]));
+      }
+      ops.matmul_experts_backward_weight(dy, x_copies, DType::kF32, first.data(), dw);
+    }
+    return Outputs{{"out", out.values()}, {"loads", widen(loads)}, {"dw", widen(gradient)}};
+  };
+  return c;
+}
+
 }  // namespace
 
 std::vector<Case> expert_cases() {
@@ -124,6 +216,11 @@ std::vector<Case> expert_cases() {
   }
   for (const auto& [k, width] : {std::pair{1, 1}, {2, 20}, {8, 129}}) {
     cases.push_back(combine_case(67, k, width));
+  }
+  for (const bool mapped : {false, true}) {
+    cases.push_back(experts_case(9, 3, {40, 33}, mapped));
+    cases.push_back(experts_case(3, 1, {7, 20}, mapped));
+    cases.push_back(experts_case(70, 8, {20, 16}, mapped));
   }
   return cases;
 }

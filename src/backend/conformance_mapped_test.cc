@@ -172,7 +172,7 @@ TEST(Mapped, HasTheBitsOfThePackedWeight) {
         Rng rng(7);
         const Matrix x = Matrix::random(rng, s.t, s.k);
         const FileRows w(rng, dtype, s.n, s.k);
-        Buffer memory(static_cast<size_t>(PackedWeight::bytes(dtype, s.n, s.k)));
+        Buffer memory(static_cast<size_t>(ops->packed_bytes(dtype, s.n, s.k)));
         const PackedWeight packed{dtype, s.n, s.k, memory.data()};
         ops->pack({w.values().data(), s.n, s.k}, packed);
         Matrix a(s.t, s.n), b(s.t, s.n);

@@ -20,8 +20,8 @@ std::string shape_name(const char* op, DType dtype, const Shape& s) {
 }
 
 struct Packed {
-  Packed(DType dtype, int64_t n, int64_t k)
-      : buffer(static_cast<size_t>(PackedWeight::bytes(dtype, n, k))),
+  Packed(const Ops& ops, DType dtype, int64_t n, int64_t k)
+      : buffer(static_cast<size_t>(ops.packed_bytes(dtype, n, k))),
         weight{dtype, n, k, buffer.data()} {}
   Buffer buffer;
   PackedWeight weight;
@@ -39,7 +39,7 @@ Case matmul_case(const Shape& s, DType dtype, bool bias, bool add, bool transpos
     const Matrix w = transpose ? Matrix::random(rng, s.k, s.n) : Matrix::random(rng, s.n, s.k);
     const std::vector<float> b = random_floats(rng, s.n);
     Matrix out = Matrix::random(rng, s.t, s.n);
-    Packed packed(dtype, s.n, s.k);
+    Packed packed(ops, dtype, s.n, s.k);
     if (transpose) {
       ops.pack_transposed(w, packed.weight);
     } else {
@@ -63,7 +63,7 @@ Case matmul_swiglu_case(const Shape& s, DType dtype) {
   c.run = [=](Ops& ops, const Chunks& chunks) {
     Rng rng(3);
     const Matrix x = Matrix::random(rng, s.t, s.k), w = Matrix::random(rng, 2 * s.n, s.k);
-    Packed packed(dtype, 2 * s.n, s.k);
+    Packed packed(ops, dtype, 2 * s.n, s.k);
     ops.pack(w, packed.weight);
     Matrix gate_up(s.t, 2 * s.n), out(s.t, s.n), alone(s.t, s.n);
     for (const RowRange& r : chunks) {
@@ -121,7 +121,7 @@ Case matmuls_case(DType dtype) {
     std::vector<Matrix> dw, dw_one_by_one;
     for (const Shape& s : shapes) {
       const Matrix w = Matrix::random(rng, s.n, s.k);
-      packed.emplace_back(dtype, s.n, s.k);
+      packed.emplace_back(ops, dtype, s.n, s.k);
       ops.pack(w, packed.back().weight);
       dw.push_back(Matrix::random(rng, s.n, s.k));
     }
@@ -171,7 +171,7 @@ Case pack_case(int64_t n, int64_t k, DType dtype, bool transpose) {
     Matrix w = transpose ? Matrix::random(rng, k, n) : Matrix::random(rng, n, k);
     w.at(0, 0) = 1 + 0x1p-8f;
     w.at(transpose ? k - 1 : n - 1, 0) = 1 + 0x3p-8f;
-    Packed packed(dtype, n, k);
+    Packed packed(ops, dtype, n, k);
     std::memset(packed.buffer.data(), 0x55, packed.buffer.bytes());
     if (transpose) {
       ops.pack_transposed(w, packed.weight);

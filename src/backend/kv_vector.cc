@@ -1,8 +1,7 @@
-// Keys and values one by one, as a cache of any type holds them.
+#include "backend/kv_vector.h"
+
 #include <algorithm>
 #include <cmath>
-
-#include "backend/ops.h"
 
 namespace r1 {
 namespace {
@@ -82,12 +81,12 @@ void KvVector::copy(const KvVector& from) const {
   }
 }
 
-KvVector KvLayer::key(int64_t page, int64_t head, int64_t slot) const {
-  return vector_of(*this, k_page(page, head), key_dim, slot, kPageSize, slot);
+KvVector kv_key(const KvLayer& kv, int64_t page, int64_t head, int64_t slot) {
+  return vector_of(kv, kv.k_page(page, head), kv.key_dim, slot, kPageSize, slot);
 }
 
-KvVector KvLayer::value(int64_t page, int64_t head, int64_t slot) const {
-  return vector_of(*this, v_page(page, head), value_dim, slot * value_dim, 1, slot);
+KvVector kv_value(const KvLayer& kv, int64_t page, int64_t head, int64_t slot) {
+  return vector_of(kv, kv.v_page(page, head), kv.value_dim, slot * kv.value_dim, 1, slot);
 }
 
 }  // namespace r1

@@ -1,5 +1,7 @@
 // The cache's types: what they make of a number, and that attention over a cache of any type is
 // attention in float32 over what it reads as, bit for bit.
+#include "backend/kv_vector.h"
+
 #include "backend/backend.h"
 #include "backend/conformance.h"
 
@@ -28,12 +30,12 @@ std::vector<float> through(KvType type, const std::vector<float>& x) {
   const Cache cache({nullptr, nullptr, 2, dim, dim, false, type}, 3);
   const KvLayer& kv = cache.layer;
   std::vector<float> key(x.size()), value(x.size());
-  kv.key(1, 1, 5).write(x.data());
-  kv.value(1, 1, 5).write(x.data());
-  kv.key(2, 0, 7).copy(kv.key(1, 1, 5));
-  kv.value(2, 0, 7).copy(kv.value(1, 1, 5));
-  kv.key(2, 0, 7).read(key.data());
-  kv.value(2, 0, 7).read(value.data());
+  kv_key(kv, 1, 1, 5).write(x.data());
+  kv_value(kv, 1, 1, 5).write(x.data());
+  kv_key(kv, 2, 0, 7).copy(kv_key(kv, 1, 1, 5));
+  kv_value(kv, 2, 0, 7).copy(kv_value(kv, 1, 1, 5));
+  kv_key(kv, 2, 0, 7).read(key.data());
+  kv_value(kv, 2, 0, 7).read(value.data());
   EXPECT_EQ(std::memcmp(key.data(), value.data(), x.size() * sizeof(float)), 0);
   return key;
 }

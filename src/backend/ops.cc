@@ -6,9 +6,9 @@ namespace r1 {
 namespace {
 
 // gate_up, or a matrix for it in `memory`.
-Tensor kept_or_own(Tensor gate_up, ConstTensor x, Tensor out, Buffer& memory) {
+Tensor kept_or_own(Ops& ops, Tensor gate_up, ConstTensor x, Tensor out, Buffer& memory) {
   if (gate_up.data) return gate_up;
-  memory = Buffer::of_floats(x.rows * 2 * out.cols);
+  memory = Buffer::of_floats(x.rows * 2 * out.cols, ops.memory());
   return {memory.floats(), x.rows, 2 * out.cols};
 }
 
@@ -30,9 +30,25 @@ void Ops::download(const void* from, void* host, size_t bytes) {
   Ops::copy(from, host, bytes);
 }
 
+void Ops::begin(const BatchArrays& host, DeviceBatch& batch) {
+  batch.tokens = host.tokens;
+  batch.positions = host.positions;
+  batch.outputs = host.outputs;
+  batch.seqs = Sequences(host.seqs.data(), host.seqs.size());
+  batch.copies = host.copies;
+}
+
+const std::byte* Ops::adopt(std::span<const std::byte> file, Buffer&) {
+  return file.data();
+}
+
+const std::byte* Ops::view(const void* from, size_t, std::vector<std::byte>&) {
+  return static_cast<const std::byte*>(from);
+}
+
 void Ops::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Tensor out) {
   Buffer memory;
-  gate_up = kept_or_own(gate_up, x, out, memory);
+  gate_up = kept_or_own(*this, gate_up, x, out, memory);
   matmul(x, w, nullptr, false, gate_up);
   swiglu(gate_up, out);
 }
@@ -40,7 +56,7 @@ void Ops::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up, Te
 void Ops::matmul_mapped_swiglu(ConstTensor x, std::span<const MappedWeight> parts, Tensor gate_up,
                                Tensor out) {
   Buffer memory;
-  gate_up = kept_or_own(gate_up, x, out, memory);
+  gate_up = kept_or_own(*this, gate_up, x, out, memory);
   matmul_mapped(x, parts, nullptr, false, gate_up);
   swiglu(gate_up, out);
 }

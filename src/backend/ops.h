@@ -14,11 +14,17 @@
 //
 // Backward ops ADD into gradients of weights (dw) and WRITE gradients of activations unless said
 // otherwise. Views are non-owning; a backend keeps no pointer after the call. One caller at a time.
+//
+// Memory: every tensor, pointer and index span that an op takes lies in the backend's memory
+// (Ops::memory), which nobody else reads or writes. The host has shapes, sizes, structs by value
+// and spans of structs (products, weights, the bounds of sequences); values go by upload and
+// download.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "backend/layout.h"
 #include "tensor/buffer.h"
@@ -27,20 +33,12 @@
 
 namespace r1 {
 
-// A weight matrix [N, K] packed for products: panels of kLanes output columns (the last padded with
-// zeros), K walked in order inside a panel.
-//   kF32:  data[panel][k][kLanes]
-//   kBF16: data[panel][k / 2][kLanes][2]   (K padded to even with zeros)
-// In bf16 the input rows are rounded to bf16 too (nearest even) and products accumulate in float32.
+// A weight matrix [N, K] packed for products, in a layout that is the backend's own. In bf16 the
+// input rows are rounded to bf16 too (nearest even) and products accumulate in float32.
 struct PackedWeight {
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;  // kF32 or kBF16
   int64_t n = 0, k = 0;
-  void* data = nullptr;  // packed_bytes(dtype, n, k) bytes, 64-byte aligned
-
-  static int64_t panels(int64_t n) { return (n + kLanes - 1) / kLanes; }
-  static int64_t bytes(DType dtype, int64_t n, int64_t k) {
-    return panels(n) * kLanes * (dtype == DType::kBF16 ? (k + 1) / 2 * 2 * 2 : k * 4);
-  }
+  void* data = nullptr;  // Ops::packed_bytes(dtype, n, k) bytes, 64-byte aligned
 };
 
 // A weight matrix [N, K] where it lies in a file: rows of dtype_bytes(dtype, K) bytes one after
@@ -59,7 +57,7 @@ struct MappedWeight {
   const std::byte* data = nullptr;
   // kF8E4M3: a factor for each 128 x 128 (DeepSeek-V3, section 3.3), [N / 128][K / 128] rounded up.
   const float* scales = nullptr;
-  // Not rows but panels of kLanes of them, as Ops::repack lays them out.
+  // Not rows but what Ops::repack has made of them.
   bool repacked = false;
   static constexpr int64_t kScaleBlock = 128;
 
@@ -69,31 +67,11 @@ struct MappedWeight {
 // Row n of the matrix as floats, scales included: out[k].
 void dequantize_row(const MappedWeight& w, int64_t n, float* out);
 
-// A position's key or value of one head, on its page: element d is element first + d * step of
-// `part`, the head's part of the page.
-struct KvVector {
-  KvType type;
-  std::byte* part;
-  int64_t dim, first, step;
-  float* scale;  // kI8
-
-  // Rounds x [dim] to the type. In kI8 a vector that is not finite reads as NaN.
-  void write(const float* x) const;
-  void read(float* x) const;
-  // The bits of another one of the same type and size.
-  void copy(const KvVector& from) const;
-};
-
 // One layer's pages of keys and values, or of their gradients, which are kF32. A page holds
-// kPageSize consecutive positions of one sequence, keys transposed so that a query meets 16 keys in
-// one vector:
-//   k[page][G][key_dim][kPageSize]      v[page][G][kPageSize][value_dim]
-// In a latent layer (multi-head latent attention) there is no v: a value is the first value_dim
-// elements of its key.
+// kPageSize consecutive positions of one sequence; how, is the backend's own. In a latent layer
+// (multi-head latent attention) there is no v: a value is the first value_dim elements of its key.
 //   kF32, kBF16  elements are rounded to the type when they are written, ties to even
-//   kI8          x ~ scale * q, scale = max |x| / 127 of the vector, q whole numbers in [-127,
-//   127].
-//                The scales of a head's kPageSize keys, and of its values, stand after them.
+//   kI8          x ~ scale * q, scale = max |x| / 127 of the vector, q whole numbers in [-127, 127]
 // An element's value is float(q) * scale, rounded once; from there on all is as in kF32.
 struct KvLayer {
   void* k = nullptr;
@@ -113,8 +91,6 @@ struct KvLayer {
   std::byte* v_page(int64_t page, int64_t head) const {
     return static_cast<std::byte*>(v) + (page * kv_heads + head) * v_bytes();
   }
-  KvVector key(int64_t page, int64_t head, int64_t slot) const;
-  KvVector value(int64_t page, int64_t head, int64_t slot) const;  // not of a latent layer
 
   int64_t element_bytes() const { return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1; }
 
@@ -135,10 +111,44 @@ struct Sequence {
   int32_t family = 0;
 };
 
+// A batch's sequences. `bounds` is the host's to read, by which a backend cuts its work, but for
+// the tables of pages; those lie in the backend's memory, and so does `data`, the same sequences
+// for kernels to read.
+struct Sequences {
+  Sequences() = default;
+  Sequences(std::span<const Sequence> bounds_, const Sequence* data_)
+      : bounds(bounds_), data(data_) {}
+  // Where the backend's memory is the host's.
+  Sequences(const Sequence* first, size_t count) : Sequences({first, count}, first) {}
+  Sequences(const std::vector<Sequence>& all)  // NOLINT: implicit by design
+      : Sequences(all.data(), all.size()) {}
+
+  std::span<const Sequence> bounds;
+  const Sequence* data = nullptr;
+};
+
 // Slots [0, slots) of page `from` are copied to page `to`: a prompt's last, partly filled page when
 // a completion branches off it.
 struct PageCopy {
   int32_t from = 0, to = 0, slots = 0;
+};
+
+// The index arrays of a batch on the host: what Ops::begin takes over.
+struct BatchArrays {
+  std::span<const int32_t> tokens, positions, outputs;
+  std::span<const Sequence> seqs;
+  std::span<const PageCopy> copies;
+};
+
+// The same where ops read them. Their sizes are the host's to read, and seqs.bounds.
+struct DeviceBatch {
+  std::span<const int32_t> tokens, positions, outputs;
+  Sequences seqs;
+  std::span<const PageCopy> copies;
+
+  // What holds them where the backend's memory is not the host's. Reused from batch to batch.
+  Buffer memory;
+  std::vector<Sequence> bounds;
 };
 
 // One of several products at once, as matmul without a bias. What they write does not overlap.
@@ -174,17 +184,6 @@ struct AdamW {
   float bias1 = 1, bias2 = 1;  // 1 - beta^t
 };
 
-// Query heads of a KV head that one task of attention takes, where `runs` of rows and KV heads are
-// tasks anyway: at most 32, and where threads would be idle down to 8. A query's bits do not depend
-// on it.
-constexpr int64_t attention_heads(int64_t group, int64_t runs, int64_t threads) {
-  constexpr int64_t kMost = 32, kFewest = 8;
-  const auto parts_of = [](int64_t count, int64_t size) { return (count + size - 1) / size; };
-  const int64_t wanted = parts_of(threads, runs), least = parts_of(group, kMost);
-  const int64_t most = parts_of(group, kFewest);
-  return parts_of(group, wanted < least ? least : wanted > most ? most : wanted);
-}
-
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -194,16 +193,25 @@ class Ops {
   virtual int threads() const = 0;
 
   // --- memory ---
-  // What weights, activations, caches and all else that ops read and write are made of. On the host
-  // side of a device it is addresses alone: only ops may touch it, and what the host reads comes by
-  // download. The defaults are those of a backend whose memory is the host's.
+  // What weights, activations, caches, index arrays and all else that ops read and write are made
+  // of. On the host side of a device it is addresses alone: only ops may touch it, and what the
+  // host reads comes by download. The defaults are those of a backend whose memory is the host's.
   virtual Allocator& memory() { return host_memory(); }
   virtual void zero(void* to, size_t bytes);
   virtual void copy(const void* from, void* to, size_t bytes);  // both the backend's
   virtual void upload(const void* host, void* to, size_t bytes);
   virtual void download(const void* from, void* host, size_t bytes);
+  // Takes a batch's arrays over, once for all ops of a pass. The host's must stay as they are while
+  // `batch` is used: where memory is the host's, it is views of them.
+  virtual void begin(const BatchArrays& host, DeviceBatch& batch);
+  // Where ops may read bytes of a file (MappedWeight): in place, or in `copy`, which gets them.
+  virtual const std::byte* adopt(std::span<const std::byte> file, Buffer& copy);
+  // Where the host may read `bytes` of the backend's (HostView): in place, or in `copy`.
+  virtual const std::byte* view(const void* from, size_t bytes, std::vector<std::byte>& copy);
 
   // --- weights ---
+  // Bytes of a packed weight, in the layout that pack writes.
+  virtual int64_t packed_bytes(DType dtype, int64_t n, int64_t k) const = 0;
   // w [N, K] row-major. packed.n = N, packed.k = K.
   virtual void pack(ConstTensor w, PackedWeight packed) = 0;
   // The transpose, for the input's gradient: packed.n = K, packed.k = N.
@@ -236,7 +244,7 @@ class Ops {
   // dbias[n] += sum_t dout[t, n], rows in order.
   virtual void matmul_backward_bias(ConstTensor dout_TN, float* dbias) = 0;
 
-  // Independent products at once: an expert each, a head each.
+  // Independent products at once: a head each.
   virtual void matmuls(std::span<const Product> products) = 0;
   virtual void matmuls_backward_weight(std::span<const WeightGradient> gradients) = 0;
 
@@ -293,6 +301,26 @@ class Ops {
   // Writes dlogits. The choice itself has no gradient.
   virtual void route_backward(const float* dweight, ConstTensor logits_TE, const int32_t* expert,
                               const Routing& routing, Tensor dlogits_TE) = 0;
+  // Sorts the rows' copies, one for each of a row's experts, by expert, and within one by row:
+  //   slot [T, K]    which copy is row t's j-th
+  //   row [T K]      the row that a copy is of
+  //   first [E + 1]  expert e has the copies [first[e], first[e + 1])
+  virtual void sort_by_expert(std::span<const int32_t> expert_TK, int64_t chosen, int64_t experts,
+                              int32_t* slot, int32_t* row, int32_t* first) = 0;
+  // loads[e] += first[e + 1] - first[e]
+  virtual void count_copies(const int32_t* first, std::span<int64_t> loads) = 0;
+  // Rows [first[e], first[e + 1]) of out = the same rows of x times experts[e], as matmul without a
+  // bias. All experts' weights are alike in shape.
+  virtual void matmul_experts(ConstTensor x_RK, std::span<const PackedWeight> experts,
+                              const int32_t* first, Tensor out_RN) = 0;
+  // The same with weights of several parts, as matmul_mapped.
+  virtual void matmul_mapped_experts(ConstTensor x_RK,
+                                     std::span<const std::span<const MappedWeight>> experts,
+                                     const int32_t* first, Tensor out_RN) = 0;
+  // The gradient of each expert's weight, as matmul_backward_weight of its rows.
+  virtual void matmul_experts_backward_weight(ConstTensor dout_RN, ConstTensor x_RK, DType dtype,
+                                              const int32_t* first,
+                                              std::span<const Tensor> dw_NK) = 0;
   // out[t] = (add ? out[t] : 0) + sum_j weight[t, j] y[slot[t, j]], j in order. slot and weight are
   // [T, K]; a row of y has one slot.
   virtual void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
@@ -304,12 +332,10 @@ class Ops {
   // --- attention over pages ---
   // Writes the rows' keys and values to their sequences' pages. k is [T, G * key_dim], v [T, G *
   // value_dim], or empty for a latent layer.
-  virtual void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs,
-                         KvLayer kv) = 0;
+  virtual void kv_append(ConstTensor k, ConstTensor v, Sequences seqs, KvLayer kv) = 0;
   // dk and dv of the rows, read from the pages of gradients. (And in general: kv_append undone, but
   // for its rounding. Gradients pass straight through that.)
-  virtual void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
-                                  Tensor dv) = 0;
+  virtual void kv_append_backward(KvLayer dkv, Sequences seqs, Tensor dk, Tensor dv) = 0;
   virtual void kv_copy(std::span<const PageCopy> copies, KvLayer kv) = 0;
   // dkv[from] += dkv[to] over the copied slots, copies in order.
   virtual void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) = 0;
@@ -318,13 +344,13 @@ class Ops {
   // blocks of kBlockPages pages, in order. q [T, H * key_dim], out [T, H * value_dim]; head h reads
   // KV head h / (H / G). lse [T, H] gets the log of the softmax's denominator (for backward); it
   // may be null.
-  virtual void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
-                         Tensor out, float* lse) = 0;
+  virtual void attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
+                         float* lse) = 0;
   // Writes dq; ADDS to the pages of dkv, which are kF32 (zero them first). Within a family,
   // sequences in order.
   virtual void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out,
-                                  const float* lse, std::span<const Sequence> seqs, KvLayer kv,
-                                  float scale, Tensor dq, KvLayer dkv) = 0;
+                                  const float* lse, Sequences seqs, KvLayer kv, float scale,
+                                  Tensor dq, KvLayer dkv) = 0;
 
   // --- the loss ---
   // Per row of logits [R, V]: logprob[r] = (x[target] - max[r]) - log_sum[r], log_sum[r] =
@@ -352,6 +378,22 @@ class Ops {
   //   w -= learning_rate * (m / bias1 / (sqrt(v / bias2) + epsilon) + weight_decay * w)
   virtual void adamw(const AdamW& hyper, std::span<float> w, std::span<const float> grad,
                      std::span<float> m, std::span<float> v) = 0;
+};
+
+// Floats of the backend's for the host to read, as they are when it is made; where the memory is
+// the host's they cost nothing. Valid until an op writes them.
+class HostView {
+ public:
+  HostView(Ops& ops, std::span<const float> values)
+      : data_(ops.view(values.data(), values.size_bytes(), copy_)), size_(values.size()) {}
+  HostView(HostView&&) = default;
+
+  std::span<const float> floats() const { return {reinterpret_cast<const float*>(data_), size_}; }
+
+ private:
+  std::vector<std::byte> copy_;
+  const std::byte* data_;
+  size_t size_;
 };
 
 }  // namespace r1

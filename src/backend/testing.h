@@ -43,14 +43,15 @@ class DecodeScaleOps : public cpu::CpuOps {
  public:
   using cpu::CpuOps::CpuOps;
 
-  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor out,
+  void attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
                  float* lse) override {
-    if (seqs.size() != 1 || seqs[0].count != 1) {
+    if (seqs.bounds.size() != 1 || seqs.bounds[0].count != 1) {
       return cpu::CpuOps::attention(q, seqs, kv, scale, out, lse);
     }
     std::vector<float> scaled(static_cast<size_t>(q.rows * q.cols));
     for (int64_t c = 0; c < q.cols; ++c) {
-      scaled[static_cast<size_t>(seqs[0].row * q.cols + c)] = q.row(seqs[0].row)[c] * scale;
+      scaled[static_cast<size_t>(seqs.bounds[0].row * q.cols + c)] =
+          q.row(seqs.bounds[0].row)[c] * scale;
     }
     cpu::CpuOps::attention(ConstTensor(scaled.data(), q.rows, q.cols), seqs, kv, 1, out, lse);
   }

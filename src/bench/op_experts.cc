@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/panels.h"
 #include "bench/op_bench.h"
 
 namespace r1 {
@@ -43,7 +44,7 @@ OpCall matmuls_call(OpSize size) {
   for (int64_t e = 0; e < m.e; ++e) {
     matrices.push_back(c.random(m.f, m.c));
     weights.push_back(
-        {DType::kF32, m.f, m.c, c.zeros(1, PackedWeight::bytes(DType::kF32, m.f, m.c) / 4).data});
+        {DType::kF32, m.f, m.c, c.zeros(1, panel_bytes(DType::kF32, m.f, m.c) / 4).data});
     inputs.push_back(c.random(rows, m.c));
     c.outputs.push_back(c.zeros(rows, m.f));
   }

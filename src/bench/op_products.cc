@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "backend/panels.h"
 #include "bench/op_bench.h"
 #include "bench/random_weights.h"
 
@@ -24,11 +25,11 @@ std::string shape_of(const ProductShape& p) {
 }
 
 double weight_bytes(DType dtype, const ProductShape& p) {
-  return static_cast<double>(PackedWeight::bytes(dtype, p.n, p.k));
+  return static_cast<double>(panel_bytes(dtype, p.n, p.k));
 }
 
 PackedWeight packed_weight(OpCall& c, DType dtype, const ProductShape& p) {
-  return {dtype, p.n, p.k, c.zeros(1, PackedWeight::bytes(dtype, p.n, p.k) / 4).data};
+  return {dtype, p.n, p.k, c.zeros(1, panel_bytes(dtype, p.n, p.k) / 4).data};
 }
 
 OpCall pack_call(OpSize size, DType dtype, bool transpose) {
@@ -41,7 +42,7 @@ OpCall pack_call(OpSize size, DType dtype, bool transpose) {
   c.written = weight_bytes(dtype, p);
   c.run = [=](Ops& ops) { transpose ? ops.pack_transposed(w, packed) : ops.pack(w, packed); };
   c.exact = {{static_cast<const int32_t*>(packed.data),
-              static_cast<size_t>(PackedWeight::bytes(dtype, p.n, p.k) / 4)}};
+              static_cast<size_t>(panel_bytes(dtype, p.n, p.k) / 4)}};
   return c;
 }
 

@@ -50,7 +50,7 @@ Gqa::Saved forward(Pass& p, int64_t layer, const Gqa& w, ConstTensor x, Tensor o
 void backward(Pass& p, int64_t layer, const Gqa& w, ConstTensor x, const Gqa::Saved& s,
               ConstTensor dout, Gradients& g, Tensor dx) {
   const ModelConfig& c = p.config();
-  const KvLayer kv = p.kv.layer(layer), dkv = p.zero_pages(kv);
+  const KvLayer kv = p.kv.layer(layer), dkv = p.zero_pages(kv, p.pages);
   const Tensor datt = p.temporary(c.query_width()), dqkv = p.temporary(c.qkv_width());
   const Tensor q = q_of(c, s.qk_TN), dq = q_of(c, dqkv), dk = k_of(c, dqkv);
 

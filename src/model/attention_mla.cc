@@ -86,85 +86,94 @@ void attend_absorbed_backward(Pass& p, const Mla& w, const KvLayer& kv, const Wi
 
 // --- expanded ---
 
-// The pages that the batch's sequences read, once each, and how far they are filled.
-ExpandedPages list_pages(const Batch& batch) {
-  ExpandedPages e;
-  std::unordered_map<int32_t, int32_t> number;
-  std::vector<int64_t> filled;
-  for (const Sequence& s : batch.seqs) {
-    std::vector<int32_t>& table = e.tables.emplace_back();
-    const int64_t positions = s.position + s.count;
-    for (int64_t i = 0; i < pages_for(positions); ++i) {
-      const auto [it, fresh] = number.try_emplace(s.pages[i], static_cast<int32_t>(number.size()));
-      if (fresh) {
-        e.pages.push_back(s.pages[i]);
-        e.compact.push_back(it->second);
-        filled.push_back(0);
-      }
-      table.push_back(it->second);
-      int64_t& slots = filled[static_cast<size_t>(it->second)];
-      slots = std::max(slots, std::min<int64_t>(kPageSize, positions - i * kPageSize));
-    }
-  }
-  for (size_t i = 0; i < batch.seqs.size(); ++i) {
-    e.seqs.push_back(batch.seqs[i]);
-    e.seqs.back().pages = e.tables[i].data();
-  }
-  int64_t row = 0;
-  for (size_t i = 0; i < filled.size(); ++i) {
-    e.latent_slots.push_back({row, filled[i], 0, &e.pages[i], 0});
-    e.slots.push_back({row, filled[i], 0, &e.compact[i], 0});
-    row += filled[i];
-  }
-  e.latent_RN = Tensor(nullptr, row, 0);
-  return e;
-}
-
 void attend_expanded(Pass& p, const Mla& w, const KvLayer& kv, const Widths& n, Mla::Saved& s) {
-  s.expanded = list_pages(p.batch);
-  ExpandedPages& e = s.expanded;
-  const int64_t rows = e.latent_RN.rows, pages = static_cast<int64_t>(e.pages.size());
-  e.latent_RN = Pass::tensor(*p.kept, rows, n.L + n.R);
-  e.kv.kv_heads = n.heads;
-  e.kv.key_dim = n.D();
-  e.kv.value_dim = n.V;
-  const int64_t floats = pages * e.kv.page_bytes() / static_cast<int64_t>(sizeof(float));
-  e.kv = kv_layer_at(e.kv, p.keep_floats(floats), pages);
+  const ExpandedPages& e = p.expanded;
+  const int64_t rows = e.rows;
+  const Tensor latent = s.expanded_RN = Pass::tensor(*p.kept, rows, n.L + n.R);
+  KvLayer& own = s.expanded_kv;
+  own.kv_heads = n.heads;
+  own.key_dim = n.D();
+  own.value_dim = n.V;
+  const int64_t floats = e.count() * own.page_bytes() / static_cast<int64_t>(sizeof(float));
+  own = kv_layer_at(own, p.keep_floats(floats), e.count());
   const Tensor both = Pass::tensor(*p.scratch, rows, n.heads * (n.P + n.V));
   const Tensor keys = Pass::tensor(*p.scratch, rows, n.heads * n.D());
   const Tensor values = Pass::tensor(*p.scratch, rows, n.heads * n.V);
 
-  p.ops.kv_append_backward(kv, e.latent_slots, e.latent_RN, {});  // which reads pages into rows
-  p.product(e.latent_RN.slice_cols(0, n.L), w.kv_b, both);
+  p.ops.kv_append_backward(kv, e.latent_slots.seqs, latent, {});  // which reads pages into rows
+  p.product(latent.slice_cols(0, n.L), w.kv_b, both);
   p.ops.copy_heads(both, n.P + n.V, keys, n.D(), n.heads, n.P, false);
-  p.ops.copy_heads(from(e.latent_RN, n.L), 0, from(keys, n.P), n.D(), n.heads, n.R, false);
+  p.ops.copy_heads(from(latent, n.L), 0, from(keys, n.P), n.D(), n.heads, n.R, false);
   p.ops.copy_heads(from(both, n.P), n.P + n.V, values, n.V, n.heads, n.V, false);
-  p.ops.kv_append(keys, values, e.slots, e.kv);
-  p.ops.attention(s.q_TN, e.seqs, e.kv, n.scale, s.att_TN, s.lse);
+  p.ops.kv_append(keys, values, e.slots.seqs, own);
+  p.ops.attention(s.q_TN, e.seqs.seqs, own, n.scale, s.att_TN, s.lse);
 }
 
 void attend_expanded_backward(Pass& p, const Mla& w, const Widths& n, const Mla::Saved& s,
                               ConstTensor datt, Gradients& g, Tensor dq, const KvLayer& dkv) {
-  const ExpandedPages& e = s.expanded;
-  const int64_t rows = e.latent_RN.rows;
+  const ExpandedPages& e = p.expanded;
+  const int64_t rows = e.rows;
   const Tensor dkeys = Pass::tensor(*p.scratch, rows, n.heads * n.D());
   const Tensor dvalues = Pass::tensor(*p.scratch, rows, n.heads * n.V);
   const Tensor dboth = Pass::tensor(*p.scratch, rows, n.heads * (n.P + n.V));
   const Tensor dlatent = Pass::tensor(*p.scratch, rows, n.L + n.R);
-  const KvLayer dexpanded = p.zero_pages(e.kv, static_cast<int64_t>(e.pages.size()));
+  const KvLayer dexpanded = p.zero_pages(s.expanded_kv, e.count());
 
-  p.ops.attention_backward(datt, s.q_TN, s.att_TN, s.lse, e.seqs, e.kv, n.scale, dq, dexpanded);
-  p.ops.kv_append_backward(dexpanded, e.slots, dkeys, dvalues);
+  p.ops.attention_backward(datt, s.q_TN, s.att_TN, s.lse, e.seqs.seqs, s.expanded_kv, n.scale, dq,
+                           dexpanded);
+  p.ops.kv_append_backward(dexpanded, e.slots.seqs, dkeys, dvalues);
   p.ops.copy_heads(dvalues, n.V, from(dboth, n.P), n.P + n.V, n.heads, n.V, false);
   p.ops.copy_heads(dkeys, n.D(), dboth, n.P + n.V, n.heads, n.P, false);
-  p.product_backward(dboth, e.latent_RN.slice_cols(0, n.L), w.kv_b, g, dlatent.slice_cols(0, n.L));
+  p.product_backward(dboth, s.expanded_RN.slice_cols(0, n.L), w.kv_b, g,
+                     dlatent.slice_cols(0, n.L));
   const Tensor drope = from(dlatent, n.L);
   p.ops.copy_heads(from(dkeys, n.P), 0, drope, 0, 1, n.R, false);  // the first head, then the rest
   p.ops.copy_heads(from(dkeys, n.D() + n.P), n.D(), drope, 0, n.heads - 1, n.R, true);
-  p.ops.kv_append(dlatent, {}, e.latent_slots, dkv);
+  p.ops.kv_append(dlatent, {}, e.latent_slots.seqs, dkv);
 }
 
 }  // namespace
+
+// The pages that the batch's sequences read, once each, and how far they are filled.
+void ExpandedPages::list(const Batch& batch, Ops& ops) {
+  pages.clear(), compact.clear(), tables.clear();
+  host_seqs.clear(), host_latent_slots.clear(), host_slots.clear();
+  std::unordered_map<int32_t, int32_t> number;
+  std::vector<int64_t> filled;
+  for (const Sequence& s : batch.seqs) {
+    std::vector<int32_t>& table = tables.emplace_back();
+    const int64_t positions = s.position + s.count;
+    for (int64_t i = 0; i < pages_for(positions); ++i) {
+      const auto [it, fresh] = number.try_emplace(s.pages[i], static_cast<int32_t>(number.size()));
+      if (fresh) {
+        pages.push_back(s.pages[i]);
+        compact.push_back(it->second);
+        filled.push_back(0);
+      }
+      table.push_back(it->second);
+      int64_t& slots_of_it = filled[static_cast<size_t>(it->second)];
+      slots_of_it = std::max(slots_of_it, std::min<int64_t>(kPageSize, positions - i * kPageSize));
+    }
+  }
+  for (size_t i = 0; i < batch.seqs.size(); ++i) {
+    host_seqs.push_back(batch.seqs[i]);
+    host_seqs.back().pages = tables[i].data();
+  }
+  rows = 0;
+  for (size_t i = 0; i < filled.size(); ++i) {
+    host_latent_slots.push_back({rows, filled[i], 0, &pages[i], 0});
+    host_slots.push_back({rows, filled[i], 0, &compact[i], 0});
+    rows += filled[i];
+  }
+  const auto begin = [&](const std::vector<Sequence>& host, DeviceBatch& on) {
+    BatchArrays arrays;
+    arrays.seqs = host;
+    ops.begin(arrays, on);
+  };
+  begin(host_seqs, seqs);
+  begin(host_latent_slots, latent_slots);
+  begin(host_slots, slots);
+}
 
 Mla::Saved forward(Pass& p, int64_t layer, const Mla& w, ConstTensor x, Tensor out) {
   const Widths n(p.config());
@@ -208,7 +217,7 @@ Mla::Saved forward(Pass& p, int64_t layer, const Mla& w, ConstTensor x, Tensor o
 void backward(Pass& p, int64_t layer, const Mla& w, ConstTensor x, const Mla::Saved& s,
               ConstTensor dout, Gradients& g, Tensor dx) {
   const Widths n(p.config());
-  const KvLayer kv = p.kv.layer(layer), dkv = p.zero_pages(kv);
+  const KvLayer kv = p.kv.layer(layer), dkv = p.zero_pages(kv, p.pages);
   const bool compressed = !w.q_norm.empty();
   const Tensor datt = p.temporary(n.heads * n.V), dqkv_a = p.temporary(s.qkv_a_TN.cols);
   const Tensor dlatent = p.temporary(n.L + n.R);

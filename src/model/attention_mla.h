@@ -23,20 +23,24 @@
 
 namespace r1 {
 
-// What a pass over sequences' pages made of them in the expanded form.   R filled slots, in order
+// The expanded form's own pages, for the latent cache's pages that a batch's sequences read: listed
+// once a pass, for all layers.
 struct ExpandedPages {
   ExpandedPages() = default;
   // Moved, never copied: sequences point into the tables.
   ExpandedPages(ExpandedPages&&) = default;
   ExpandedPages& operator=(ExpandedPages&&) = default;
 
-  std::vector<int32_t> pages;                 // of the latent cache, by first occurrence
-  std::vector<int32_t> compact;               // 0, 1, 2, ...: their numbers here
-  std::vector<std::vector<int32_t>> tables;   // each sequence's, by the numbers here
-  std::vector<Sequence> seqs;                 // the batch's, with these tables
-  std::vector<Sequence> latent_slots, slots;  // each page's filled slots: there and here
-  Tensor latent_RN;                           // c and rope(k_rope) of all slots
-  KvLayer kv;                                 // the heads' keys and values
+  void list(const Batch& batch, Ops& ops);
+  int64_t count() const { return std::ssize(pages); }
+
+  std::vector<int32_t> pages;                           // of the latent cache, by first occurrence
+  std::vector<int32_t> compact;                         // 0, 1, 2, ...: their numbers here
+  std::vector<std::vector<int32_t>> tables;             // each sequence's, by the numbers here
+  std::vector<Sequence> host_seqs;                      // the batch's, with these tables
+  std::vector<Sequence> host_latent_slots, host_slots;  // each page's filled slots: there and here
+  DeviceBatch seqs, latent_slots, slots;                // the same for ops, as sequences
+  int64_t rows = 0;                                     // filled slots
 };
 
 // What backward needs of the forward pass.   T rows, H heads
@@ -47,8 +51,9 @@ struct Mla::Saved {
   Tensor latent_TN;      // c and rope(k_rope)
   Tensor latent_q_TN;    // absorbed: [T, H latent_width]
   Tensor latent_att_TN;  // absorbed: [T, H kv_lora_rank]
-  ExpandedPages expanded;
-  Tensor att_TN;  // attention's output [T, H v_head_dim]
+  Tensor expanded_RN;    // expanded: c and rope(k_rope) of the R filled slots of the pages
+  KvLayer expanded_kv;   // expanded: the heads' keys and values
+  Tensor att_TN;         // attention's output [T, H v_head_dim]
   float *q_rstd = nullptr, *kv_rstd = nullptr, *lse = nullptr;
 };
 

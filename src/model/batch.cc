@@ -36,11 +36,15 @@ int64_t KvCache::page_bytes(const ModelConfig& config, int64_t layers) {
   return layers * config.kv_shape().page_bytes();
 }
 
-KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
+KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages, Allocator& memory)
     : layers_(layers),
       pages_(pages),
       shape_(config.kv_shape()),
-      memory_(static_cast<size_t>(page_bytes(config, layers) * pages)) {
+      memory_(static_cast<size_t>(page_bytes(config, layers) * pages), memory) {
+  if (&memory == &host_memory()) spread();
+}
+
+void KvCache::spread() {
 #ifdef MADV_NOHUGEPAGE
   // Tokens lie in as many places as there are layers, twice: in huge pages the first one would make
   // the system clear hundreds of megabytes, and a short context hold them. So each place begins
@@ -48,7 +52,7 @@ KvCache::KvCache(const ModelConfig& config, int64_t layers, int64_t pages)
   // small cache's memory is not the system's to advise on: refused.)
   constexpr uintptr_t kSmall = uintptr_t{1} << 20, kSystemPage = 4096;
   const uintptr_t end = reinterpret_cast<uintptr_t>(memory_.data()) + memory_.bytes();
-  for (int64_t i = 0; i < layers; ++i) {
+  for (int64_t i = 0; i < layers_; ++i) {
     const KvLayer place = layer(i);
     for (const void* at : {place.k, place.v}) {
       const uintptr_t begin = reinterpret_cast<uintptr_t>(at) / kSystemPage * kSystemPage;

@@ -32,6 +32,8 @@ struct Batch {
   // `pages`, which must outlive the batch. Returns the first row.
   int64_t add(std::span<const int32_t> ids, int64_t position, const int32_t* pages, int32_t family);
   void clear();
+
+  BatchArrays arrays() const { return {tokens, positions, outputs, seqs, copies}; }
 };
 
 // The pages of keys and values of all layers. Pages are numbered the same in each layer; who owns
@@ -41,7 +43,8 @@ struct Batch {
 class KvCache {
  public:
   KvCache() = default;
-  KvCache(const ModelConfig& config, int64_t layers, int64_t pages);
+  KvCache(const ModelConfig& config, int64_t layers, int64_t pages,
+          Allocator& memory = host_memory());
 
   KvLayer layer(int64_t i) const;
   int64_t pages() const { return pages_; }
@@ -51,6 +54,9 @@ class KvCache {
   static int64_t page_bytes(const ModelConfig& config, int64_t layers);
 
  private:
+  // Advises the system on the pages of the host's memory.
+  void spread();
+
   int64_t layers_ = 0, pages_ = 0;
   KvLayer shape_;
   Buffer memory_;  // [layer][k, v][page]

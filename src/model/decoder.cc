@@ -1,7 +1,6 @@
 #include "model/decoder.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "model/pass.h"
 
@@ -63,31 +62,32 @@ void block_backward(Pass& p, Pass& part, int64_t layer, const Saved& s, Tensor d
 }
 
 // The table's rows up to the batch's last position.
-ConstTensor cos_sin_of(const Model& model, const Batch& batch) {
+ConstTensor cos_sin_of(const Model& model, const Batch& batch, Ops& ops) {
   int32_t last = -1;
   for (const int32_t position : batch.positions) last = std::max(last, position);
-  return model.cos_sin(last + 1);
+  return model.cos_sin(last + 1, ops);
 }
 
-}  // namespace
-
-KvLayer Pass::zero_pages(const KvLayer& shape, int64_t pages) {
-  KvLayer gradients = shape;
-  gradients.type = KvType::kF32;
-  const int64_t bytes = pages * gradients.page_bytes();
-  float* memory = scratch->floats(bytes / static_cast<int64_t>(sizeof(float)));
-  std::memset(memory, 0, static_cast<size_t>(bytes));
-  return kv_layer_at(gradients, memory, pages);
-}
-
-KvLayer Pass::zero_pages(const KvLayer& shape) {
+// One more than the highest number of a page that the batch refers to.
+int64_t pages_of(const Batch& batch) {
   int64_t pages = 0;
   for (const Sequence& s : batch.seqs) {
     for (int64_t i = 0; i < pages_for(s.position + s.count); ++i) {
       pages = std::max<int64_t>(pages, s.pages[i] + 1);
     }
   }
-  return zero_pages(shape, pages);
+  return pages;
+}
+
+}  // namespace
+
+KvLayer Pass::zero_pages(const KvLayer& shape, int64_t count) {
+  KvLayer gradients = shape;
+  gradients.type = KvType::kF32;
+  const int64_t bytes = count * gradients.page_bytes();
+  float* const memory = scratch->floats(bytes / static_cast<int64_t>(sizeof(float)));
+  ops.zero(memory, static_cast<size_t>(bytes));
+  return kv_layer_at(gradients, memory, count);
 }
 
 void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,
@@ -96,14 +96,19 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
   const int64_t c = model.config().hidden_size, rows = batch.rows();
   memory.kept_.reset();
   memory.blocks_.clear();
+  ops.begin(batch.arrays(), memory.batch_);
+  if (model.config().mla_expanded) memory.expanded_.list(batch, ops);
+  const ConstTensor cos_sin = cos_sin_of(model, batch, ops);
   Arena* const kept = memory.keep_ == Keep::kAll ? &memory.kept_ : &memory.scratch_;
   Arena* const part_kept = memory.keep_ == Keep::kNothing ? &memory.part_ : kept;
-  Pass p{model, batch, kv, ops, kept, &memory.scratch_, cos_sin_of(model, batch)};
-  Pass part{model, batch, kv, ops, part_kept, &memory.part_, p.cos_sin};
+  const auto pass = [&](Arena* keeps, Arena* scratch) {
+    return Pass{model, memory.batch_, 0, memory.expanded_, kv, ops, keeps, scratch, cos_sin};
+  };
+  Pass p = pass(kept, &memory.scratch_), part = pass(part_kept, &memory.part_);
 
   // Without a backward two buffers take turns as input and output.
   Tensor x = Pass::tensor(memory.kept_, rows, c), spare = Pass::tensor(memory.kept_, rows, c);
-  model.embed(ops, batch.tokens, x);
+  model.embed(ops, memory.batch_.tokens, x);
   for (int64_t layer = 0; layer < model.config().num_hidden_layers; ++layer) {
     memory.scratch_.reset();
     memory.blocks_.push_back(block_forward(p, part, layer, x, spare));
@@ -114,19 +119,23 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
   memory.last_rstd_ = memory.kept_.floats(rows);
   memory.final_TC_ = spare;
   ops.rms_norm(x, model.final_norm(), 1, p.eps(), memory.final_TC_, memory.last_rstd_);
-  ops.gather_rows(memory.final_TC_, batch.outputs, hidden);
+  ops.gather_rows(memory.final_TC_, memory.batch_.outputs, hidden);
 }
 
 void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,
               ConstTensor dhidden, Gradients& gradients, ExpertLoads* loads) {
   using Keep = Activations::Keep;
   R1_CHECK(memory.keep_ != Keep::kNothing && model.use() == Model::Use::kTraining);
-  Pass p{model, batch, kv, ops, &memory.scratch_, &memory.scratch_, cos_sin_of(model, batch)};
-  Pass part{model, batch, kv, ops, &memory.scratch_, &memory.part_, p.cos_sin, loads};
+  const DeviceBatch& on = memory.batch_;
+  const auto pass = [&, pages = pages_of(batch),
+                     cos_sin = cos_sin_of(model, batch, ops)](Arena* own) {
+    return Pass{model, on, pages, memory.expanded_, kv, ops, &memory.scratch_, own, cos_sin, loads};
+  };
+  Pass p = pass(&memory.scratch_), part = pass(&memory.part_);
 
   const Tensor dx = Pass::tensor(memory.kept_, batch.rows(), model.config().hidden_size);
-  std::memset(dx.data, 0, static_cast<size_t>(dx.rows * dx.cols) * sizeof(float));
-  ops.gather_rows_backward(dhidden, batch.outputs, dx);
+  ops.zero(dx.data, static_cast<size_t>(dx.rows * dx.cols) * sizeof(float));
+  ops.gather_rows_backward(dhidden, on.outputs, dx);
   ops.rms_norm_backward(dx, memory.last_TC_, model.final_norm(), 1, memory.last_rstd_, false, dx,
                         gradients.of(model.final_norm()));
   for (int64_t layer = model.config().num_hidden_layers; layer-- > 0;) {
@@ -140,7 +149,7 @@ void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Act
   }
   const Tensor table = {const_cast<float*>(model.embedding().data), model.embedding().rows,
                         model.embedding().cols};
-  ops.embed_backward(batch.tokens, dx, gradients.of(table));
+  ops.embed_backward(on.tokens, dx, gradients.of(table));
 }
 
 }  // namespace r1

@@ -38,7 +38,8 @@ class Activations {
     kAll,          // training
     kBlockInputs,  // training, recomputing each block's forward in backward
   };
-  explicit Activations(Keep keep) : keep_(keep) {}
+  explicit Activations(Keep keep, Allocator& memory = host_memory())
+      : keep_(keep), kept_(memory), scratch_(memory), part_(memory) {}
 
   Keep keep() const { return keep_; }
   size_t high_water_bytes() const {
@@ -53,6 +54,8 @@ class Activations {
                        Gradients&, ExpertLoads*);
 
   Keep keep_;
+  DeviceBatch batch_;
+  ExpandedPages expanded_;
   Arena kept_;     // until the next pass
   Arena scratch_;  // until the next block
   Arena part_;     // until the next of a block's two parts, attention and mlp
@@ -68,9 +71,9 @@ void forward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Acti
              Tensor hidden);
 
 // Adds the gradients of all parameters but the head's product. kv holds what forward wrote;
-// dhidden [outputs, C] is the gradient of forward's result. Pages of the batch must be numbered
-// from 0, as the trainer's are. `loads` (may be null) has a row for each layer.
+// dhidden [outputs, C] is the gradient of forward's result. Batch and memory are those that forward
+// had last. Pages of the batch must be numbered from 0, as the trainer's are. `loads` may be null.
 void backward(const Model& model, const Batch& batch, KvCache& kv, Ops& ops, Activations& memory,
-              ConstTensor dhidden, Gradients& gradients, ExpertLoads* loads);
+              ConstTensor dhidden, Gradients& gradients, ExpertLoads* loads = nullptr);
 
 }  // namespace r1

@@ -31,20 +31,21 @@ float* Gradients::at(const float* master) {
 }
 
 // The weights, every view bound to memory that is the caller's to fill.
-std::vector<Parameter> Model::allocate() {
+std::vector<Parameter> Model::allocate(Ops& ops) {
   weights_ = std::make_unique<Weights>();
   std::vector<Parameter> table = parameter_table(config_, *weights_);
   parameters_ = std::make_unique<ParameterSet>();
   for (const Parameter& p : table) {
     parameters_->add(p.spec, keeps_master(p), use_ == Use::kTraining && p.spec.trained);
   }
-  masters_ = Buffer::of_floats(parameters_->held_floats());
+  masters_ = Buffer::of_floats(parameters_->held_floats(), ops.memory());
   bind(table);
-  if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p); });
-  place(&Linear::packed, packed_);
-  if (use_ == Use::kTraining) place(&Linear::transposed, transposed_);
+  if (files_) std::ranges::for_each(table, [&](const Parameter& p) { map(p, ops); });
+  place(&Linear::packed, ops, packed_);
+  if (use_ == Use::kTraining) place(&Linear::transposed, ops, transposed_);
   rope_ = std::make_unique<RopeTable>(config_.rope_scaling, config_.rope_theta, config_.rope_dim(),
-                                      std::min(config_.max_position_embeddings, kMaxTable));
+                                      std::min(config_.max_position_embeddings, kMaxTable),
+                                      ops.memory());
   return table;
 }
 
@@ -56,15 +57,15 @@ bool Model::keeps_master(const Parameter& p) const {
 
 // Points the weight into the files. What is taken apart or turned (latent attention's heads) or
 // must be float32 (routers) is packed all the same.
-void Model::map(const Parameter& p) {
+void Model::map(const Parameter& p, Ops& ops) {
   if (std::holds_alternative<Tensor*>(p.slot)) {
-    std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, scales_);
+    std::vector<MappedWeight> parts = map_parameter(*files_, p.spec, ops, copies_);
     weights_->embedding_rows = parts.at(0);
     if (config_.tie_word_embeddings) weights_->head.mapped = std::move(parts);
   } else if (const auto rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot)) {
     Linear& l = *rows->front().linear;
     if (rows->size() == 1 && !l.flipped && !p.spec.exact) {
-      l.mapped = map_parameter(*files_, p.spec, scales_);
+      l.mapped = map_parameter(*files_, p.spec, ops, copies_);
     }
   }
 }
@@ -102,15 +103,15 @@ void Model::bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, floa
 }
 
 // Memory for the packed (or transposed) weights of all matrices that are not read in place.
-void Model::place(PackedWeight Linear::*which, Buffer& memory) {
-  auto bytes = [](const PackedWeight& w) {
-    return (PackedWeight::bytes(w.dtype, w.n, w.k) + 63) / 64 * 64;
+void Model::place(PackedWeight Linear::*which, Ops& ops, Buffer& memory) {
+  const auto bytes = [&](const PackedWeight& w) {
+    return (ops.packed_bytes(w.dtype, w.n, w.k) + 63) / 64 * 64;
   };
   std::vector<Linear*> placed = linears_;
   std::erase_if(placed, [](const Linear* l) { return !l->mapped.empty(); });
   int64_t total = 0;
   for (Linear* l : placed) total += bytes(l->*which);
-  memory = Buffer(static_cast<size_t>(total));
+  memory = Buffer(static_cast<size_t>(total), ops.memory());
   std::byte* next = memory.data();
   for (Linear* l : placed) {
     (l->*which).data = next;
@@ -138,7 +139,7 @@ void Model::repack_mapped(Ops& ops) {
   R1_CHECK(repacked_.bytes() == 0);
   int64_t total = 0;
   each([&](const MappedWeight& w) { total += bytes(w); });
-  repacked_ = Buffer(static_cast<size_t>(total));
+  repacked_ = Buffer(static_cast<size_t>(total), ops.memory());
   std::byte* next = repacked_.data();
   each([&](MappedWeight& w) {
     const int64_t size = bytes(w);
@@ -168,19 +169,19 @@ Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource>
   for (const ParameterSpec& p : parameter_specs(config)) {
     for (const auto& part : p.parts) part_tensor(*files, p, part);
   }
-  Model m(config, dtype.value_or(DType::kF32), use);
+  Model m(config, dtype.value_or(DType::kF32), use, ops);
   if (!dtype) m.files_ = files;
-  const std::vector<Parameter> table = m.allocate();
+  const std::vector<Parameter> table = m.allocate(ops);
   for (size_t i = 0; i < table.size(); ++i) {
     const Parameter& p = table[i];
     if (float* const master = m.master_of((*m.parameters_)[i])) {
-      read_parameter(*files, p.spec, master);
+      read_parameter(*files, p.spec, ops, master);
       continue;
     }
     const auto* rows = std::get_if<std::vector<Parameter::Rows>>(&p.slot);
     if (!rows || !rows->front().linear->mapped.empty()) continue;
-    Buffer values = Buffer::of_floats(p.spec.size());
-    read_parameter(*files, p.spec, values.floats());
+    Buffer values = Buffer::of_floats(p.spec.size(), ops.memory());
+    read_parameter(*files, p.spec, ops, values.floats());
     const ConstTensor w(values.floats(), p.spec.rows, p.spec.cols);
     for (const Parameter::Rows& r : *rows) {
       pack_linear(ops, w.slice_rows(r.row, r.rows), *r.linear);
@@ -192,24 +193,25 @@ Model Model::load(const ModelConfig& config, std::shared_ptr<const TensorSource>
 
 Model Model::clone(Ops& ops, Use use) const {
   R1_CHECK(use_ != Use::kInference && use != Use::kInference);
-  Model m(config_, dtype_, use);
-  m.allocate();
+  Model m(config_, dtype_, use, ops);
+  m.allocate(ops);
   ops.copy(masters_.data(), m.masters_.data(), masters_.bytes());
   m.repack(ops);
   return m;
 }
 
 Model Model::create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dtype) {
-  Model m(config, dtype, Use::kTraining);
-  m.allocate();
+  Model m(config, dtype, Use::kTraining, ops);
+  m.allocate(ops);
   uint64_t stream = 0;
   for (const ParameterSet::Row& row : *m.parameters_) {
     const ParameterSpec& p = row.spec;
-    float* w = m.masters_.floats() + row.offset;
+    std::vector<float> values(static_cast<size_t>(p.size()));
     Rng rng(seed, stream++);
-    for (int64_t e = 0; e < p.size(); ++e) {
-      w[e] = static_cast<float>(p.vector ? p.initial : p.initial * rng.normal());
+    for (float& w : values) {
+      w = static_cast<float>(p.vector ? p.initial : p.initial * rng.normal());
     }
+    ops.upload(values.data(), m.master_of(row), values.size() * sizeof(float));
   }
   m.repack(ops);
   return m;
@@ -218,10 +220,11 @@ Model Model::create(const ModelConfig& config, uint64_t seed, Ops& ops, DType dt
 void Model::save(const std::filesystem::path& folder) const {
   R1_CHECK(use_ != Use::kInference);
   make_folder(folder);
+  const HostView values(*ops_, masters());
   std::vector<TensorOut> tensors;
   for (const ParameterSet::Row& row : *parameters_) {
     const ParameterSpec& p = row.spec;
-    const float* w = masters_.floats() + row.offset;
+    const float* w = values.floats().data() + row.offset;
     for (const auto& part : p.parts) {
       const int64_t size = part.rows * p.cols;
       TensorOut out;
@@ -238,6 +241,12 @@ void Model::save(const std::filesystem::path& folder) const {
   write_file_atomic(folder / "config.json", model_config_json(config_).dump(2) + "\n");
 }
 
+std::vector<float> Model::download_masters() const {
+  std::vector<float> values(masters().size());
+  ops_->download(masters_.data(), values.data(), masters_.bytes());
+  return values;
+}
+
 int64_t Model::mapped_bytes() const {
   if (!files_) return 0;
   const MappedWeight& e = weights_->embedding_rows;
@@ -246,9 +255,8 @@ int64_t Model::mapped_bytes() const {
 }
 
 int64_t Model::token_bytes() const {
-  int64_t bytes = 0;
+  int64_t bytes = files_ ? 0 : static_cast<int64_t>(packed_.bytes());
   for (const Linear* l : linears_) {
-    if (!files_) bytes += PackedWeight::bytes(l->packed.dtype, l->packed.n, l->packed.k);
     for (const MappedWeight& w : l->mapped) bytes += w.n * w.row_bytes();
   }
   return bytes;

@@ -30,6 +30,9 @@ class Model {
   Model(Model&&) = default;
   Model& operator=(Model&&) = default;
 
+  // A model's memory is that of the ops which made it. They must outlive it, and it runs on them or
+  // on others with the same memory.
+
   // Opens a Hugging Face folder. InputError names the file and the tensor that is wrong.
   // dtype is that of the products' packed weights, kF32 or kBF16; masters are float32. Without one
   // (kInference alone) the model is opened in place: matrices stay in their files, in the files'
@@ -59,7 +62,7 @@ class Model {
   std::span<const float> final_norm() const { return weights_->final_norm; }
   const Linear& head() const { return weights_->head; }  // [V, C]
   // A row of rope_dim() for each of the first positions: cosines, then sines.
-  ConstTensor cos_sin(int64_t positions) const { return rope_->rows(positions); }
+  ConstTensor cos_sin(int64_t positions, Ops& ops) const { return rope_->rows(positions, ops); }
   // Longest sequence it can run.
   int64_t max_positions() const { return rope_->positions(); }
 
@@ -69,6 +72,8 @@ class Model {
   std::span<const float> masters() const {
     return {masters_.floats(), masters_.bytes() / sizeof(float)};
   }
+  // They are the backend's memory; this is a copy of the host's.
+  std::vector<float> download_masters() const;
   // Copies the matrices that are read in place into memory of their own, laid out as the kernels
   // read them fastest (Ops::repack). What the model computes stays the same to the bit.
   void repack_mapped(Ops& ops);
@@ -90,31 +95,32 @@ class Model {
   int64_t token_bytes() const;
 
  private:
-  Model(const ModelConfig& config, DType dtype, Use use)
-      : config_(config), dtype_(dtype), use_(use) {}
+  Model(const ModelConfig& config, DType dtype, Use use, Ops& ops)
+      : config_(config), dtype_(dtype), use_(use), ops_(&ops) {}
   // Makes the weights and their memory, which is the caller's to fill.
-  std::vector<Parameter> allocate();
+  std::vector<Parameter> allocate(Ops& ops);
   // Whether float32 values of it are held: all in training, the embedding and vectors in inference,
   // vectors alone in place.
   bool keeps_master(const Parameter& p) const;
   float* master_of(const ParameterSet::Row& row) {
     return row.offset < 0 ? nullptr : masters_.floats() + row.offset;
   }
-  void map(const Parameter& p);
+  void map(const Parameter& p, Ops& ops);
   void bind(const std::vector<Parameter>& table);
   void bind_linear(Linear& l, DType dtype, int64_t rows, int64_t cols, float* master);
-  void place(PackedWeight Linear::*which, Buffer& memory);
+  void place(PackedWeight Linear::*which, Ops& ops, Buffer& memory);
 
   ModelConfig config_;
   DType dtype_ = DType::kF32;
   Use use_ = Use::kInference;
+  Ops* ops_;
   uint64_t version_ = 0;
   std::unique_ptr<ParameterSet> parameters_;  // stays where it is when the model moves
   Buffer masters_;                            // every parameter; kInference: embedding and vectors
   Buffer packed_, transposed_, repacked_;
   std::unique_ptr<RopeTable> rope_;
   std::shared_ptr<const TensorSource> files_;  // that the weights point into; null if none do
-  std::vector<Buffer> scales_;                 // of float8 weights among them
+  std::vector<Buffer> copies_;                 // what of them ops cannot read in place
   std::unique_ptr<Weights> weights_;           // stays where it is when the model moves
   std::vector<Linear*> linears_;               // its matrices
 };

@@ -37,13 +37,13 @@ ModelConfig tiny(const std::string& architecture, bool tied) {
 Model random_model(const ModelConfig& config, Ops& ops) {
   Model m = Model::create(config, 3, ops, DType::kF32);
   Rng rng(4);
-  for (const ParameterSet::Row& row : m.parameters()) {
-    const ParameterSpec& p = row.spec;
-    for (int64_t i = 0; i < p.size(); ++i) {
-      m.masters()[static_cast<size_t>(row.offset + i)] += static_cast<float>(0.2 * rng.normal());
+  change_masters(m, ops, [&](std::span<float> masters) {
+    for (const ParameterSet::Row& row : m.parameters()) {
+      for (int64_t i = row.offset; i < row.offset + row.spec.size(); ++i) {
+        masters[static_cast<size_t>(i)] += static_cast<float>(0.2 * rng.normal());
+      }
     }
-  }
-  m.repack(ops);
+  });
   return m;
 }
 
@@ -52,16 +52,18 @@ std::vector<float> logits_of(const Model& m, Ops& ops) {
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < 40; ++i) ids.push_back((i * i + 3 * i) % static_cast<int32_t>(57));
   std::vector<int32_t> pages = {2, 0, 1};
-  KvCache kv(c, c.num_hidden_layers, 3);
-  Activations memory(Activations::Keep::kNothing);
+  KvCache kv(c, c.num_hidden_layers, 3, ops.memory());
+  Activations memory(Activations::Keep::kNothing, ops.memory());
   Batch b;
   b.add(ids, 0, pages.data(), 0);
   for (int32_t i = 0; i < 40; ++i) b.outputs.push_back(i);
-  Buffer hidden = Buffer::of_floats(40 * c.hidden_size);
+  Buffer hidden = Buffer::of_floats(40 * c.hidden_size, ops.memory());
   const Tensor h(hidden.floats(), 40, c.hidden_size);
   forward(m, b, kv, ops, memory, h);
-  std::vector<float> logits(static_cast<size_t>(40 * c.vocab_size));
-  compute_logits(m, h, ops, {logits.data(), 40, c.vocab_size});
+  Buffer rows = Buffer::of_floats(40 * c.vocab_size, ops.memory());
+  compute_logits(m, h, ops, {rows.floats(), 40, c.vocab_size});
+  const std::vector<float> logits =
+      downloaded(ops, {rows.floats(), static_cast<size_t>(40 * c.vocab_size)});
   for (const float x : logits) EXPECT_TRUE(std::isfinite(x));
   return logits;
 }
@@ -155,7 +157,8 @@ TEST_F(ModelFiles, SaveAndLoadGiveTheSameBits) {
       m.save(folder.path());
       const Model training = load(folder.path());
       EXPECT_EQ(model_config_json(training.config()), model_config_json(m.config()));
-      EXPECT_TRUE(same_bits(training.masters(), m.masters())) << architecture << tied;
+      EXPECT_TRUE(same_bits(training.download_masters(), m.download_masters()))
+          << architecture << tied;
       const std::vector<float> expected = logits_of(m, *ops_);
       EXPECT_TRUE(same_bits(logits_of(training, *ops_), expected)) << architecture << tied;
       const Model inference = load(folder.path(), Model::Use::kInference);
@@ -164,7 +167,7 @@ TEST_F(ModelFiles, SaveAndLoadGiveTheSameBits) {
       EXPECT_TRUE(same_bits(logits_of(m.clone(*ops_, Model::Use::kTraining), *ops_), expected));
       const Model scoring = m.clone(*ops_, Model::Use::kScoring);
       EXPECT_TRUE(same_bits(logits_of(scoring, *ops_), expected));
-      EXPECT_TRUE(same_bits(scoring.masters(), m.masters()));
+      EXPECT_TRUE(same_bits(scoring.download_masters(), m.download_masters()));
       EXPECT_LT(scoring.weight_bytes(), training.weight_bytes());
       // Saved again, the same bytes.
       const TempFolder again;
@@ -203,9 +206,10 @@ TEST_F(ModelFiles, ReadsBf16AndF16) {
     });
     files.write(folder / "model.safetensors");
     const Model loaded = load(folder.path());
+    const std::vector<float> masters = loaded.download_masters();
     for (const ParameterSet::Row& row : loaded.parameters()) {
       const ParameterSpec& p = row.spec;
-      const float* value = loaded.masters().data() + row.offset;
+      const float* value = masters.data() + row.offset;
       for (const auto& part : p.parts) {
         const auto& bytes = files.tensors.at(part.name).bytes;
         for (size_t i = 0; i < bytes.size(); i += 2) {
@@ -257,9 +261,10 @@ TEST_F(ModelFiles, ReadsFloat8WithBlockScales) {
   write_file_atomic(folder / "config.json", json.dump());
 
   const Model loaded = load(folder.path());
+  const std::vector<float> masters = loaded.download_masters();
   for (const ParameterSet::Row& row : loaded.parameters()) {
     const ParameterSpec& p = row.spec;
-    const float* value = loaded.masters().data() + row.offset;
+    const float* value = masters.data() + row.offset;
     for (const auto& part : p.parts) {
       const std::span<const float> got(value, static_cast<size_t>(part.rows * p.cols));
       value += got.size();
@@ -287,7 +292,7 @@ TEST_F(ModelFiles, ReadsShards) {
   files.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {
       DType::kF32, {2}, std::vector<std::byte>(8)};
   const Json index = files.write_sharded(folder.path());
-  EXPECT_TRUE(same_bits(load(folder.path()).masters(), m.masters()));
+  EXPECT_TRUE(same_bits(load(folder.path()).download_masters(), m.download_masters()));
 
   const std::string head = "lm_head.weight", norm = "model.norm.weight";
   auto with = [&](const std::string& name, const Json& shard) {
@@ -405,8 +410,8 @@ TEST_F(ModelFiles, SaveThatFailsLeavesTheOldModel) {
     const FileSizeLimit full_disk(5000);
     EXPECT_THROW(other.save(folder.path()), JobError);
   }
-  EXPECT_TRUE(same_bits(load(folder.path()).masters(), old.masters()));
-  EXPECT_EQ(folder.entries(), 3);
+  EXPECT_TRUE(same_bits(load(folder.path()).download_masters(), old.download_masters()));
+  EXPECT_EQ(folder.entries(), 2);
 }
 
 TEST(Model, CreateDependsOnTheSeedAlone) {
@@ -415,10 +420,10 @@ TEST(Model, CreateDependsOnTheSeedAlone) {
     ThreadPool pool(threads);
     const auto ops = make_ops(pool);
     const Model m = Model::create(tiny("Qwen3ForCausalLM", false), 5, *ops, DType::kF32);
-    if (first.empty()) first.assign(m.masters().begin(), m.masters().end());
-    EXPECT_TRUE(same_bits(first, m.masters()));
+    if (first.empty()) first = m.download_masters();
+    EXPECT_TRUE(same_bits(first, m.download_masters()));
     const Model n = Model::create(tiny("Qwen3ForCausalLM", false), 6, *ops, DType::kF32);
-    EXPECT_FALSE(same_bits(first, n.masters()));
+    EXPECT_FALSE(same_bits(first, n.download_masters()));
   }
 }
 
@@ -428,10 +433,10 @@ TEST(Model, CloneIsApart) {
   Model m = random_model(tiny("Qwen2ForCausalLM", true), *ops);
   const Model copy = m.clone(*ops, Model::Use::kScoring);
   const std::vector<float> before = logits_of(m, *ops);
-  for (float& w : m.masters()) w *= 0.5f;
+  change_masters(m, *ops, [](std::span<float> masters) {
+    for (float& w : masters) w *= 0.5f;
+  });
   EXPECT_TRUE(same_bits(logits_of(copy, *ops), before));
-  // Norms, biases and the embedding are read from the masters; products from what repack makes.
-  m.repack(*ops);
   EXPECT_FALSE(same_bits(logits_of(m, *ops), before));
 }
 

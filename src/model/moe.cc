@@ -13,54 +13,27 @@ Routing routing_of(const ModelConfig& c) {
           .scale = static_cast<float>(c.routed_scaling_factor)};
 }
 
-// Sorts the rows' copies by expert: first, slot and row from expert.
-void sort_by_expert(int64_t experts, int64_t chosen, Moe::Saved& s) {
-  s.first.assign(static_cast<size_t>(experts) + 1, 0);
-  for (const int32_t e : s.expert) ++s.first[static_cast<size_t>(e) + 1];
-  for (size_t e = 1; e < s.first.size(); ++e) s.first[e] += s.first[e - 1];
-  std::vector<int64_t> next(s.first.begin(), s.first.end() - 1);
-  s.slot.resize(s.expert.size());
-  s.row.resize(s.expert.size());
-  for (size_t i = 0; i < s.expert.size(); ++i) {
-    const int64_t at = next[static_cast<size_t>(s.expert[i])]++;
-    s.slot[i] = static_cast<int32_t>(at);
-    s.row[static_cast<size_t>(at)] = static_cast<int32_t>(static_cast<int64_t>(i) / chosen);
-  }
-}
-
-// f(weights, first copy, copies) of each expert that has any.
-template <class F>
-void each_expert(const Moe& w, const Moe::Saved& s, F&& f) {
-  for (size_t e = 0; e < w.experts.size(); ++e) {
-    if (s.first[e + 1] > s.first[e]) f(w.experts[e], s.first[e], s.first[e + 1] - s.first[e]);
-  }
-}
-
 // out = x times each expert's `linear`, packed or transposed, or where it lies in the files.
 void products(Pass& p, const Moe& w, const Moe::Saved& s, Linear Swiglu::*linear,
               PackedWeight Linear::*form, ConstTensor x, Tensor out) {
-  std::vector<Product> list;
-  each_expert(w, s, [&](const Swiglu& e, int64_t first, int64_t count) {
-    const ConstTensor rows = x.slice_rows(first, count);
-    const Tensor result = out.slice_rows(first, count);
-    if ((e.*linear).mapped.empty()) {
-      list.push_back({rows, &(e.*linear.*form), result});
-    } else {
-      p.product(rows, e.*linear, result);
-    }
-  });
-  p.ops.matmuls(list);
+  if ((w.experts.front().*linear).mapped.empty()) {
+    std::vector<PackedWeight> weights;
+    for (const Swiglu& e : w.experts) weights.push_back(e.*linear.*form);
+    p.ops.matmul_experts(x, weights, s.first, out);
+  } else {
+    std::vector<std::span<const MappedWeight>> weights;
+    for (const Swiglu& e : w.experts) weights.emplace_back((e.*linear).mapped);
+    p.ops.matmul_mapped_experts(x, weights, s.first, out);
+  }
 }
 
 // The gradients of each expert's `linear` and of its input.
 void products_backward(Pass& p, const Moe& w, const Moe::Saved& s, Linear Swiglu::*linear,
                        ConstTensor dout, ConstTensor x, Gradients& g, Tensor dx) {
-  std::vector<WeightGradient> list;
-  each_expert(w, s, [&](const Swiglu& e, int64_t first, int64_t count) {
-    list.push_back({dout.slice_rows(first, count), x.slice_rows(first, count),
-                    (e.*linear).packed.dtype, g.of((e.*linear).master)});
-  });
-  p.ops.matmuls_backward_weight(list);
+  std::vector<Tensor> dw;
+  for (const Swiglu& e : w.experts) dw.push_back(g.of((e.*linear).master));
+  const DType dtype = (w.experts.front().*linear).packed.dtype;
+  p.ops.matmul_experts_backward_weight(dout, x, dtype, s.first, dw);
   products(p, w, s, linear, &Linear::transposed, dout, dx);
 }
 
@@ -72,7 +45,10 @@ Moe::Saved forward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, Tensor o
   Moe::Saved s;
   s.logits_TE = p.keep(c.routed_experts);
   s.weight = p.keep_floats(copies);
-  s.expert.resize(static_cast<size_t>(copies));
+  for (std::span<int32_t>* list : {&s.expert, &s.slot, &s.row}) {
+    *list = {p.kept->ints(copies), static_cast<size_t>(copies)};
+  }
+  s.first = p.kept->ints(c.routed_experts + 1);
   s.x_RC = Pass::tensor(*p.kept, copies, x.cols);
   s.gate_up_RF = Pass::tensor(*p.kept, copies, 2 * width);
   s.act_RF = Pass::tensor(*p.kept, copies, width);
@@ -81,7 +57,7 @@ Moe::Saved forward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, Tensor o
   p.product(x, w.router, s.logits_TE);
   const float* bias = w.correction_bias.empty() ? nullptr : w.correction_bias.data();
   p.ops.route(s.logits_TE, bias, routing_of(c), s.expert.data(), s.weight);
-  sort_by_expert(c.routed_experts, k, s);
+  p.ops.sort_by_expert(s.expert, k, c.routed_experts, s.slot.data(), s.row.data(), s.first);
 
   p.ops.gather_rows(x, s.row, s.x_RC);
   products(p, w, s, &Swiglu::gate_up, &Linear::packed, s.x_RC, s.gate_up_RF);
@@ -115,11 +91,7 @@ void backward(Pass& p, int64_t layer, const Moe& w, ConstTensor x, const Moe::Sa
     backward(p, layer, shared, x, s.shared, dout, g, dshared);
     p.ops.add(dx, dshared);
   }
-  if (p.loads != nullptr) {
-    std::vector<int64_t>& rows = (*p.loads)[static_cast<size_t>(layer)];
-    rows.resize(w.experts.size());
-    for (size_t e = 0; e < rows.size(); ++e) rows[e] += s.first[e + 1] - s.first[e];
-  }
+  if (p.loads) p.ops.count_copies(s.first, p.loads->layer(layer));
 }
 
 }  // namespace r1

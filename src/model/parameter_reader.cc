@@ -1,5 +1,6 @@
 #include "model/parameter_reader.h"
 
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -82,17 +83,27 @@ void read_parameter(const TensorSource& files, const ParameterSpec& spec, float*
   }
 }
 
+void read_parameter(const TensorSource& files, const ParameterSpec& spec, Ops& ops, float* out) {
+  std::vector<float> values(static_cast<size_t>(spec.size()));
+  read_parameter(files, spec, values.data());
+  ops.upload(values.data(), out, values.size() * sizeof(float));
+}
+
 std::vector<MappedWeight> map_parameter(const TensorSource& files, const ParameterSpec& spec,
-                                        std::vector<Buffer>& scales) {
+                                        Ops& ops, std::vector<Buffer>& copies) {
   std::vector<MappedWeight> parts;
   for (const auto& part : spec.parts) {
     const TensorInfo& t = part_tensor(files, spec, part);
-    parts.push_back({t.dtype, part.rows, spec.cols, t.bytes.data()});
+    Buffer copy;
+    parts.push_back({t.dtype, part.rows, spec.cols, ops.adopt(t.bytes, copy)});
+    if (copy.bytes() > 0) copies.push_back(std::move(copy));
     if (t.dtype != DType::kF8E4M3) continue;
     const TensorInfo& factors = scales_of(files, spec, part);
-    scales.push_back(Buffer::of_floats(factors.elements()));
-    copy_to_f32(factors, scales.back().floats());
-    parts.back().scales = scales.back().floats();
+    std::vector<float> scales(static_cast<size_t>(factors.elements()));
+    copy_to_f32(factors, scales.data());
+    copies.push_back(Buffer::of_floats(factors.elements(), ops.memory()));
+    ops.upload(scales.data(), copies.back().data(), copies.back().bytes());
+    parts.back().scales = copies.back().floats();
   }
   return parts;
 }

@@ -19,10 +19,13 @@ const TensorInfo& part_tensor(const TensorSource& files, const ParameterSpec& sp
 // the scales of their blocks of 128 x 128, NAME_scale_inv, as DeepSeek-V3 is published (DeepSeek-V3
 // technical report, section 3.3).
 void read_parameter(const TensorSource& files, const ParameterSpec& spec, float* out);
+// The same into the memory of `ops`.
+void read_parameter(const TensorSource& files, const ParameterSpec& spec, Ops& ops, float* out);
 
-// A matrix where it lies in the files, a weight a part. The scales of float8 matrices, which files
-// do not align, are copied to `scales`.
+// A matrix where it lies in the files, a weight a part. `copies` gets what ops cannot read there:
+// the scales of float8 matrices, which files do not align, and everything where files are not in
+// reach (Ops::adopt).
 std::vector<MappedWeight> map_parameter(const TensorSource& files, const ParameterSpec& spec,
-                                        std::vector<Buffer>& scales);
+                                        Ops& ops, std::vector<Buffer>& copies);
 
 }  // namespace r1

@@ -1,21 +1,22 @@
 // One forward or backward pass: what every part of a block needs to run, and its memory.
 #pragma once
 
-#include <vector>
+#include <iterator>
 
 #include "model/batch.h"
+#include "model/expert_loads.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
 
 namespace r1 {
 
-// Rows that each expert got, [layer][expert]: empty for a layer without experts. By them a router's
-// correction bias may be moved (Trainer).
-using ExpertLoads = std::vector<std::vector<int64_t>>;
+struct ExpandedPages;
 
 struct Pass {
   const Model& model;
-  const Batch& batch;
+  const DeviceBatch& batch;
+  int64_t pages;                  // one more than the highest number of a page of the batch
+  const ExpandedPages& expanded;  // attention_mla.h; empty but for the expanded form
   KvCache& kv;
   Ops& ops;
   // What a block's backward needs, and what is given up when the block is done: the same where
@@ -25,7 +26,7 @@ struct Pass {
   ExpertLoads* loads = nullptr;  // that backward adds to; may be null
 
   const ModelConfig& config() const { return model.config(); }
-  int64_t rows() const { return batch.rows(); }
+  int64_t rows() const { return std::ssize(batch.tokens); }
   float eps() const { return static_cast<float>(config().rms_norm_eps); }
 
   // Whether a backward may follow.
@@ -37,9 +38,8 @@ struct Pass {
   static Tensor tensor(Arena& arena, int64_t rows, int64_t cols) {
     return {arena.floats(rows * cols), rows, cols};
   }
-  // One layer's pages for gradients, all zeros; or as many as the batch refers to.
-  KvLayer zero_pages(const KvLayer& shape, int64_t pages);
-  KvLayer zero_pages(const KvLayer& shape);
+  // `count` of one layer's pages for gradients, all zeros.
+  KvLayer zero_pages(const KvLayer& shape, int64_t count);
 
   void product(ConstTensor x, const Linear& w, Tensor out) { w.multiply(ops, x, out); }
   // Writes the gradient of a product's input, and adds those of its weight and bias.

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "backend/ops.h"
 #include "model/rope.h"
 #include "tensor/buffer.h"
 #include "tensor/tensor.h"
@@ -15,11 +16,12 @@ namespace r1 {
 // than a small model's first token. Thread-safe.
 class RopeTable {
  public:
-  RopeTable(const RopeScaling& scaling, double theta, int64_t dim, int64_t positions);
+  RopeTable(const RopeScaling& scaling, double theta, int64_t dim, int64_t positions,
+            Allocator& memory);
 
   int64_t positions() const { return positions_; }
-  // [count, dim]: a row's cosines, then its sines. It stays where it is.
-  ConstTensor rows(int64_t count);
+  // [count, dim]: a row's cosines, then its sines, in the memory of `ops`. It stays where it is.
+  ConstTensor rows(int64_t count, Ops& ops);
 
  private:
   const std::vector<double> frequencies_;

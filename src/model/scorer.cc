@@ -15,9 +15,10 @@ std::vector<float> Scorer::score(std::span<const int32_t> ids, const SamplingPar
   if (count <= 0) return logprob;
   if (kv_.pages() < pages_for(count)) {
     kv_ = KvCache();
-    kv_ = KvCache(model_.config(), model_.config().num_hidden_layers, pages_for(count));
+    kv_ = KvCache(model_.config(), model_.config().num_hidden_layers, pages_for(count),
+                  ops_.memory());
   }
-  if (hidden_.bytes() == 0) hidden_ = Buffer::of_floats(kChunk * width);
+  if (hidden_.bytes() == 0) hidden_ = Buffer::of_floats(kChunk * width, ops_.memory());
   std::vector<int32_t> pages(static_cast<size_t>(pages_for(count)));
   std::iota(pages.begin(), pages.end(), 0);
   for (int64_t first = 0; first < count; first += kChunk) {

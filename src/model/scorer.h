@@ -14,7 +14,8 @@ namespace r1 {
 class Scorer {
  public:
   // Both must outlive it.
-  Scorer(const Model& model, Ops& ops) : model_(model), ops_(ops) {}
+  Scorer(const Model& model, Ops& ops)
+      : model_(model), ops_(ops), activations_(Activations::Keep::kNothing, ops.memory()) {}
 
   // logprob[i] of ids[i + 1] after ids[0..i], for i in [0, ids.size() - 1), under the distribution
   // that `sampling` makes of the logits. ids must be inside the vocabulary and at most
@@ -27,8 +28,8 @@ class Scorer {
   const Model& model_;
   Ops& ops_;
   KvCache kv_;
-  Activations activations_{Activations::Keep::kNothing};
-  Buffer hidden_, rows_;
+  Activations activations_;
+  Buffer hidden_;
 };
 
 }  // namespace r1

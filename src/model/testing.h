@@ -38,9 +38,25 @@ inline ModelConfig any_config(const std::string& architecture, const Json& field
                {"topk_group", 2}};
   if (v2) json["topk_method"] = "group_limited_greedy";
   if (!v2) json["q_lora_rank"] = 24;
-  json.update(fields);
+  if (!fields.is_null()) json.update(fields);
   if (deepseek) json["num_key_value_heads"] = json["num_attention_heads"];
   return parse_model_config(json, "any_config");
+}
+
+// What a test wants to know of the backend's memory.
+inline std::vector<float> downloaded(Ops& ops, std::span<const float> values) {
+  std::vector<float> host(values.size());
+  ops.download(values.data(), host.data(), values.size_bytes());
+  return host;
+}
+
+// f gets the masters, and may change them.
+template <class F>
+void change_masters(Model& model, Ops& ops, F&& f) {
+  std::vector<float> masters = downloaded(ops, model.masters());
+  f(std::span<float>(masters));
+  ops.upload(masters.data(), model.masters().data(), model.masters().size_bytes());
+  model.repack(ops);
 }
 
 }  // namespace r1

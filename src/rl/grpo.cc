@@ -60,8 +60,10 @@ Grpo::Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenize
   if (config_.loss.beta > 0) refresh_reference();
 }
 
-std::span<const float> Grpo::reference() const {
-  return reference_ ? reference_->masters() : std::span<const float>{};
+std::span<const float> Grpo::reference() {
+  if (!reference_) return {};
+  reference_view_.emplace(ops_, reference_->masters());
+  return reference_view_->floats();
 }
 
 void Grpo::set_reference(std::span<const float> masters) {

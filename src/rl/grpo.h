@@ -99,7 +99,7 @@ class Grpo {
   GrpoStep step(int64_t step, const std::function<void(int64_t done)>& progress = {});
 
   // The KL term's reference, for checkpoints; empty where there is none.
-  std::span<const float> reference() const;
+  std::span<const float> reference();
   void set_reference(std::span<const float> masters);
 
  private:
@@ -118,6 +118,7 @@ class Grpo {
   PromptFunction prompts_;
   SequenceScorer policy_scorer_;
   std::optional<Model> reference_;
+  std::optional<HostView> reference_view_;  // what reference() returned
   std::optional<SequenceScorer> reference_scorer_;
 };
 

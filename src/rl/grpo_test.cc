@@ -63,7 +63,7 @@ std::vector<float> train_form(const ModelConfig& c) {
   options.learning_rate = 1e-2;
   Supervised supervised(trainer, guess, options);
   for (int64_t s = 0; s < options.max_steps; ++s) supervised.step(s);
-  return {model.masters().begin(), model.masters().end()};
+  return model.download_masters();
 }
 
 // Those that the tests start from. Trained once.
@@ -104,11 +104,11 @@ struct Lab {
         model(Model::create(shape, 1, ops, DType::kF32)),
         trainer(model, ops, c.optimizer, c.gradient_checkpointing),
         engine(model, ops, engine_options) {
-    std::copy(weights.begin(), weights.end(), model.masters().begin());
+    ops.upload(weights.data(), model.masters().data(), model.masters().size_bytes());
     model.repack(ops);
     grpo = std::make_unique<Grpo>(trainer, ops, engine, tokenizer(), task(), c, 17);
   }
-  std::vector<float> weights() const { return {model.masters().begin(), model.masters().end()}; }
+  std::vector<float> weights() const { return model.download_masters(); }
 
   Ops& ops;
   Model model;
@@ -238,8 +238,9 @@ TEST(Grpo, AResumedRunGoesOnTheSame) {
   Lab a(c, *ops), b(c, *ops);
   a.grpo->step(0);
   const std::vector<float> weights = a.weights();
-  const std::vector<float> reference(a.grpo->reference().begin(), a.grpo->reference().end());
-  std::copy(weights.begin(), weights.end(), b.model.masters().begin());
+  const std::span<const float> held = a.grpo->reference();
+  const std::vector<float> reference(held.begin(), held.end());
+  b.ops.upload(weights.data(), b.model.masters().data(), b.model.masters().size_bytes());
   b.model.repack(*ops);
   std::copy(a.trainer.moment1().begin(), a.trainer.moment1().end(), b.trainer.moment1().begin());
   std::copy(a.trainer.moment2().begin(), a.trainer.moment2().end(), b.trainer.moment2().begin());

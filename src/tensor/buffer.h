@@ -62,6 +62,7 @@ class Arena {
   // `count` floats, aligned to kBlockAlignment, with unspecified content; never null. JobError if
   // the memory cannot be had.
   float* floats(int64_t count);
+  int32_t* ints(int64_t count) { return reinterpret_cast<int32_t*>(floats(count)); }
 
   // Gives up every block. The memory is kept, joined to one chunk, so that a loop that needs the
   // same blocks each time takes none from the system after its first turns.

@@ -26,8 +26,10 @@ void save_checkpoint(const fs::path& folder, int64_t step, Trainer& trainer,
                      const Json& state) {
   write_checkpoint(folder, step, [&](const fs::path& temporary) {
     save_model(temporary, trainer.model(), companions);
-    std::vector<TensorOut> tensors = {flat_tensor("moment1", trainer.moment1()),
-                                      flat_tensor("moment2", trainer.moment2())};
+    const HostView moment1(trainer.ops(), trainer.moment1());
+    const HostView moment2(trainer.ops(), trainer.moment2());
+    std::vector<TensorOut> tensors = {flat_tensor("moment1", moment1.floats()),
+                                      flat_tensor("moment2", moment2.floats())};
     if (!reference.empty()) tensors.push_back(flat_tensor("reference", reference));
     write_safetensors(temporary / "trainer_state.safetensors", tensors, {});
     const Json all = {{"updates", trainer.updates()}, {"step", step}, {"state", state}};
@@ -46,8 +48,13 @@ std::vector<float> load_trainer_state(const CheckpointInfo& checkpoint, Trainer&
     }
     copy_to_f32(*t, values.data());
   };
-  restore("moment1", trainer.moment1());
-  restore("moment2", trainer.moment2());
+  std::vector<float> values(trainer.moment1().size());
+  const auto restore_to = [&](const char* name, std::span<float> moment) {
+    restore(name, values);
+    trainer.ops().upload(values.data(), moment.data(), moment.size_bytes());
+  };
+  restore_to("moment1", trainer.moment1());
+  restore_to("moment2", trainer.moment2());
   // Updates are counted in double for AdamW's bias: 2^53 is as far as that is exact. A negative
   // number reads as a larger one.
   const Json updates = read_trainer_state(checkpoint.path).value("updates", Json());

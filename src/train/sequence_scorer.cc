@@ -8,7 +8,7 @@ Tensor BatchMemory::hidden_for(const SequenceBatch& batch, const Model& model, O
   const ModelConfig& config = model.config();
   if (kv_.pages() < batch.pages()) {
     kv_ = KvCache();
-    kv_ = KvCache(config, config.num_hidden_layers, batch.pages());
+    kv_ = KvCache(config, config.num_hidden_layers, batch.pages(), ops.memory());
   }
   const int64_t rows = static_cast<int64_t>(batch.targets().size());
   const size_t bytes = static_cast<size_t>(rows * config.hidden_size) * sizeof(float);

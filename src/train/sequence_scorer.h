@@ -32,7 +32,8 @@ class BatchMemory {
 class SequenceScorer {
  public:
   // Both must outlive it.
-  SequenceScorer(const Model& model, Ops& ops) : model_(model), ops_(ops) {}
+  SequenceScorer(const Model& model, Ops& ops)
+      : model_(model), ops_(ops), activations_(Activations::Keep::kNothing, ops.memory()) {}
 
   // Scores of the batch's targets under the distribution that `sampling` makes of the logits.
   TokenScores score(const SequenceBatch& batch, const SamplingParams& sampling);
@@ -40,7 +41,7 @@ class SequenceScorer {
  private:
   const Model& model_;
   Ops& ops_;
-  Activations activations_{Activations::Keep::kNothing};
+  Activations activations_;
   BatchMemory memory_;
 };
 

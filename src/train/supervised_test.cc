@@ -56,11 +56,11 @@ Outcome train(int threads, bool gradient_checkpointing, const SupervisedOptions&
   const auto ops = make_ops(pool);
   Model model = tiny_model(*ops, tiny_config(64, architecture));
   Outcome out;
-  out.before.assign(model.masters().begin(), model.masters().end());
+  out.before = model.download_masters();
   Trainer trainer(model, *ops, optimizer, gradient_checkpointing);
   Supervised supervised(trainer, example, options);
   for (int64_t s = 0; s < steps; ++s) out.steps.push_back(supervised.step(s));
-  out.weights.assign(model.masters().begin(), model.masters().end());
+  out.weights = model.download_masters();
   return out;
 }
 

@@ -27,8 +27,9 @@ inline ModelConfig tiny_config(int64_t vocab = 64,
 inline Model tiny_model(Ops& ops, const ModelConfig& config, DType dtype = DType::kF32) {
   Model m = Model::create(config, 7, ops, dtype);
   Rng rng(8);
-  for (float& w : m.masters()) w += w == 0.0f ? 0.0f : static_cast<float>(0.1 * rng.normal());
-  m.repack(ops);
+  change_masters(m, ops, [&](std::span<float> masters) {
+    for (float& w : masters) w += w == 0.0f ? 0.0f : static_cast<float>(0.1 * rng.normal());
+  });
   return m;
 }
 

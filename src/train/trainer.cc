@@ -16,10 +16,11 @@ Trainer::Trainer(Model& model, Ops& ops, const OptimizerOptions& options,
     : model_(model),
       ops_(ops),
       options_(options),
-      activations_(gradient_checkpointing ? Activations::Keep::kBlockInputs
-                                          : Activations::Keep::kAll),
+      activations_(
+          gradient_checkpointing ? Activations::Keep::kBlockInputs : Activations::Keep::kAll,
+          ops.memory()),
       gradients_(model, ops),
-      loads_(model.blocks().size()),
+      loads_(std::ssize(model.blocks()), model.config().routed_experts, ops),
       m_(gradients_.bytes(), ops.memory()),
       v_(gradients_.bytes(), ops.memory()) {}
 
@@ -54,10 +55,10 @@ TokenScores Trainer::accumulate(const SequenceBatch& batch, const SamplingParams
 // with fewer more likely.
 void Trainer::balance_experts() {
   const auto speed = static_cast<float>(options_.bias_update_speed);
-  for (size_t layer = 0; layer < loads_.size(); ++layer) {
+  for (size_t layer = 0; layer < model_.blocks().size(); ++layer) {
     const auto* moe = std::get_if<Moe>(&model_.blocks()[layer].mlp);
-    std::vector<int64_t>& load = loads_[layer];
-    if (moe == nullptr || moe->correction_bias.empty() || load.empty()) continue;
+    if (moe == nullptr || moe->correction_bias.empty()) continue;
+    const std::vector<int64_t> load = loads_.take(static_cast<int64_t>(layer));
     const std::span<float> master = moe->correction_bias;
     std::vector<float> bias(master.size());
     ops_.download(master.data(), bias.data(), master.size_bytes());
@@ -66,7 +67,6 @@ void Trainer::balance_experts() {
     for (size_t e = 0; e < load.size(); ++e) {
       const double rows = static_cast<double>(load[e]);
       if (rows != mean) bias[e] += rows > mean ? -speed : speed;
-      load[e] = 0;
     }
     ops_.upload(bias.data(), master.data(), master.size_bytes());
   }

@@ -53,8 +53,10 @@ class Trainer {
   double apply(double learning_rate);
 
   Model& model() { return model_; }
+  Ops& ops() { return ops_; }
   int64_t updates() const { return updates_; }
-  // First and second moments, where ParameterSet::Row::trained says: for checkpoints.
+  // First and second moments, in the memory of ops(), where ParameterSet::Row::trained says: for
+  // checkpoints.
   std::span<float> moment1() { return {m_.floats(), m_.bytes() / sizeof(float)}; }
   std::span<float> moment2() { return {v_.floats(), v_.bytes() / sizeof(float)}; }
   void set_updates(int64_t n) { updates_ = n; }

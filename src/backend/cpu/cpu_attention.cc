@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/cpu/attention_heads.h"
 #include "backend/cpu/cpu_ops.h"
+#include "backend/kv_vector.h"
 
 namespace r1::cpu {
 namespace {
@@ -80,25 +82,25 @@ void for_each_run(const KvLayer& kv, const PageCopy& c, int64_t g, F&& f) {
 
 }  // namespace
 
-void CpuOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
-  const auto chunks = row_chunks(seqs);
+void CpuOps::kv_append(ConstTensor k, ConstTensor v, Sequences seqs, KvLayer kv) {
+  const auto chunks = row_chunks(seqs.bounds);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
     for_each_slot(chunks[static_cast<size_t>(i)], [&](int64_t page, int64_t slot, int64_t row) {
       for (int64_t g = 0; g < kv.kv_heads; ++g) {
-        kv.key(page, g, slot).write(k.row(row) + g * kv.key_dim);
-        if (!kv.latent) kv.value(page, g, slot).write(v.row(row) + g * kv.value_dim);
+        kv_key(kv, page, g, slot).write(k.row(row) + g * kv.key_dim);
+        if (!kv.latent) kv_value(kv, page, g, slot).write(v.row(row) + g * kv.value_dim);
       }
     });
   });
 }
 
-void CpuOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
-  const auto chunks = row_chunks(seqs);
+void CpuOps::kv_append_backward(KvLayer dkv, Sequences seqs, Tensor dk, Tensor dv) {
+  const auto chunks = row_chunks(seqs.bounds);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
     for_each_slot(chunks[static_cast<size_t>(i)], [&](int64_t page, int64_t slot, int64_t row) {
       for (int64_t g = 0; g < dkv.kv_heads; ++g) {
-        dkv.key(page, g, slot).read(dk.row(row) + g * dkv.key_dim);
-        if (!dkv.latent) dkv.value(page, g, slot).read(dv.row(row) + g * dkv.value_dim);
+        kv_key(dkv, page, g, slot).read(dk.row(row) + g * dkv.key_dim);
+        if (!dkv.latent) kv_value(dkv, page, g, slot).read(dv.row(row) + g * dkv.value_dim);
       }
     });
   });
@@ -129,13 +131,14 @@ void CpuOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
 }
 
 // A task is some rows of a sequence and some of the query heads that read one KV head.
-void CpuOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
-                       Tensor out, float* lse) {
+void CpuOps::attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
+                       float* lse) {
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
   R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   const int64_t group = q.cols / kv.key_dim / kv.kv_heads;
-  const auto chunks = row_chunks(
-      seqs, std::min<int64_t>(kRowsPerTask, kAttentionQueries / attention_heads(group, 1, 1)));
+  const auto chunks =
+      row_chunks(seqs.bounds,
+                 std::min<int64_t>(kRowsPerTask, kAttentionQueries / attention_heads(group, 1, 1)));
   const int64_t step = attention_heads(
       group, std::max<int64_t>(1, std::ssize(chunks) * kv.kv_heads), pool_.threads());
   const int64_t blocks = div_up(group, step);
@@ -151,8 +154,9 @@ void CpuOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv
 
 // A task is a KV head of a family: the sequences of a family add to the same pages, in order.
 void CpuOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
-                                std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
+                                Sequences sequences, KvLayer kv, float scale, Tensor dq,
                                 KvLayer dkv) {
+  const std::span<const Sequence> seqs = sequences.bounds;
   R1_CHECK(dout.cols == out.cols && dq.cols == q.cols);
   R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   R1_CHECK(dkv.latent == kv.latent && dkv.type == KvType::kF32);

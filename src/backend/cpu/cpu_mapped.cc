@@ -185,7 +185,7 @@ int64_t CpuOps::repacked_bytes(const MappedWeight& w) const {
   const bool plain = w.dtype == DType::kF32 || w.dtype == DType::kBF16;
   const bool pieces = plain ? w.row_bytes() % 16 == 0 : dtype_block(w.dtype) > 1;
   const int64_t unit = plain ? 1 : kernels_.byte_panels;
-  const int64_t panels = (PackedWeight::panels(w.n) + unit - 1) / unit * unit;
+  const int64_t panels = (panels_of(w.n) + unit - 1) / unit * unit;
   return pieces ? panels * kLanes * w.row_bytes() : 0;
 }
 
@@ -197,7 +197,7 @@ MappedWeight CpuOps::repack(const MappedWeight& w, std::byte* out) {
   m.row_bytes = w.row_bytes();
   m.n = w.n;
   m.k = w.k;
-  split(PackedWeight::panels(w.n), 1 + (1 << 18) / (kLanes * w.row_bytes()), kernels_.byte_panels,
+  split(panels_of(w.n), 1 + (1 << 18) / (kLanes * w.row_bytes()), kernels_.byte_panels,
         [&](int64_t begin, int64_t end) {
           kernels_.repack(m, reinterpret_cast<uint8_t*>(out), begin, end);
         });

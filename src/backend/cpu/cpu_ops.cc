@@ -6,17 +6,6 @@
 #include <vector>
 
 namespace r1::cpu {
-namespace {
-
-// About this many floats of work make a task worth handing to another thread.
-constexpr int64_t kTaskFloats = 16 * 1024;
-
-int64_t rows_per_task(int64_t floats_a_row) {
-  return std::max<int64_t>(1, kTaskFloats / std::max<int64_t>(1, floats_a_row));
-}
-
-}  // namespace
-
 float* CpuOps::scratch(int64_t floats) {
   const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
   if (scratch_.bytes() < bytes) scratch_ = Buffer(bytes);
@@ -26,7 +15,7 @@ float* CpuOps::scratch(int64_t floats) {
 void CpuOps::pack_any(ConstTensor w, bool transpose, PackedWeight packed) {
   const int64_t n = transpose ? w.cols : w.rows, k = transpose ? w.rows : w.cols;
   R1_CHECK(packed.n == n && packed.k == k);
-  const int64_t panels = PackedWeight::panels(n);
+  const int64_t panels = panels_of(n);
   split(panels, rows_per_task(k * kLanes), 1, [&](int64_t begin, int64_t end) {
     if (packed.dtype == DType::kBF16) {
       kernels_.pack_bf16(w.data, w.stride, transpose, n, k, static_cast<uint16_t*>(packed.data),
@@ -53,7 +42,7 @@ struct CpuOps::InputPlan {
 };
 
 int64_t CpuOps::ProductPlan::panels() const {
-  return PackedWeight::panels(m.n);
+  return panels_of(m.n);
 }
 
 void CpuOps::ProductPlan::run(int64_t i) const {
@@ -200,7 +189,7 @@ void CpuOps::matmul_swiglu(ConstTensor x, const PackedWeight& w, Tensor gate_up,
   const bool share = width % kLanes != 0;  // a panel
   if (share || x.rows < kFuseRows) return Ops::matmul_swiglu(x, w, gate_up, out);
   R1_CHECK(w.n == 2 * width);
-  const int64_t bytes = PackedWeight::bytes(w.dtype, width, w.k);
+  const int64_t bytes = panel_bytes(w.dtype, width, w.k);
   const PackedWeight gate{w.dtype, width, w.k, w.data};
   const PackedWeight up{w.dtype, width, w.k, static_cast<std::byte*>(w.data) + bytes};
   const auto half = [&](const PackedWeight& weight, int64_t column) {
@@ -254,7 +243,7 @@ CpuOps::WeightPlan CpuOps::plan_weight(const WeightGradient& g) {
          dw.data,
          dw.stride};
   p.kernel = kernels_.matmul_weight;
-  p.panels = PackedWeight::panels(dw.cols);
+  p.panels = panels_of(dw.cols);
   // As large as leaves a few tasks for each thread: what a task copies, it reads for all of it.
   p.row_step = kWeightColumns, p.panel_step = 32;
   const auto tasks = [&] { return div_up(dw.rows, p.row_step) * div_up(p.panels, p.panel_step); };
@@ -393,67 +382,6 @@ void CpuOps::swiglu_backward(ConstTensor dout, ConstTensor gate_up, Tensor dgate
       kernels_.swiglu_backward(dout.row(t), gate_up.row(t), dgate_up.row(t), dout.cols);
     }
   });
-}
-
-namespace {
-
-Route route_of(ConstTensor logits, const float* bias, const Routing& r, const int32_t* expert,
-               float* weight) {
-  R1_CHECK(logits.cols <= kMaxExperts && logits.cols % r.groups == 0);
-  R1_CHECK(r.experts <= logits.cols / r.groups * r.groups_per_row);
-  return {logits.data,   logits.stride, logits.cols, bias,
-          r.sigmoid,     r.experts,     r.groups,    r.groups_per_row,
-          r.group_pairs, r.normalize,   r.scale,     const_cast<int32_t*>(expert),
-          weight};
-}
-
-}  // namespace
-
-void CpuOps::route(ConstTensor logits, const float* bias, const Routing& routing, int32_t* expert,
-                   float* weight) {
-  const Route r = route_of(logits, bias, routing, expert, weight);
-  split(logits.rows, rows_per_task(8 * logits.cols), 1,
-        [&](int64_t begin, int64_t end) { kernels_.route(r, begin, end); });
-}
-
-void CpuOps::route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
-                            const Routing& routing, Tensor dlogits) {
-  R1_CHECK(dlogits.rows == logits.rows && dlogits.cols == logits.cols);
-  const RouteBackward r{route_of(logits, nullptr, routing, expert, nullptr), dweight, dlogits.data,
-                        dlogits.stride};
-  split(logits.rows, rows_per_task(8 * logits.cols), 1,
-        [&](int64_t begin, int64_t end) { kernels_.route_backward(r, begin, end); });
-}
-
-void CpuOps::combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
-                          bool add, Tensor out) {
-  R1_CHECK(y.rows == static_cast<int64_t>(slot.size()) && y.cols == out.cols);
-  const int64_t k = out.rows == 0 ? 0 : y.rows / out.rows;
-  const Combine c{const_cast<float*>(y.data),
-                  y.stride,
-                  slot.data(),
-                  weight,
-                  k,
-                  out.cols,
-                  add,
-                  out.data,
-                  out.stride};
-  split(out.rows, rows_per_task((k + 1) * out.cols), 1,
-        [&](int64_t begin, int64_t end) { kernels_.combine_rows(c, begin, end); });
-}
-
-void CpuOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
-                                   const float* weight, Tensor dy, float* dweight) {
-  R1_CHECK(y.rows == static_cast<int64_t>(slot.size()) && dy.rows == y.rows);
-  R1_CHECK(dout.cols == y.cols && dy.cols == y.cols);
-  const int64_t k = dout.rows == 0 ? 0 : y.rows / dout.rows;
-  const CombineBackward c{{const_cast<float*>(y.data), y.stride, slot.data(), weight, k, y.cols,
-                           false, const_cast<float*>(dout.data), dout.stride},
-                          dy.data,
-                          dy.stride,
-                          dweight};
-  split(dout.rows, rows_per_task(2 * (k + 1) * dout.cols), 1,
-        [&](int64_t begin, int64_t end) { kernels_.combine_rows_backward(c, begin, end); });
 }
 
 void CpuOps::log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,

@@ -2,15 +2,24 @@
 // one instruction set. How an op is split never shows in a result.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "backend/cpu/kernels.h"
 #include "backend/ops.h"
+#include "backend/panels.h"
 #include "base/thread_pool.h"
 #include "tensor/buffer.h"
 
 namespace r1::cpu {
+
+// About this many floats of work make a task worth handing to another thread.
+inline constexpr int64_t kTaskFloats = 16 * 1024;
+
+inline int64_t rows_per_task(int64_t floats_a_row) {
+  return std::max<int64_t>(1, kTaskFloats / std::max<int64_t>(1, floats_a_row));
+}
 
 class CpuOps : public Ops {
  public:
@@ -20,6 +29,9 @@ class CpuOps : public Ops {
   const char* isa() const override { return kernels_.isa; }
   int threads() const override { return pool_.threads(); }
 
+  int64_t packed_bytes(DType dtype, int64_t n, int64_t k) const override {
+    return panel_bytes(dtype, n, k);
+  }
   void pack(ConstTensor w, PackedWeight packed) override { pack_any(w, false, packed); }
   void pack_transposed(ConstTensor w, PackedWeight packed) override { pack_any(w, true, packed); }
   void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
@@ -63,21 +75,28 @@ class CpuOps : public Ops {
              float* weight) override;
   void route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
                       const Routing& routing, Tensor dlogits) override;
+  void sort_by_expert(std::span<const int32_t> expert, int64_t chosen, int64_t experts,
+                      int32_t* slot, int32_t* row, int32_t* first) override;
+  void count_copies(const int32_t* first, std::span<int64_t> loads) override;
+  void matmul_experts(ConstTensor x, std::span<const PackedWeight> experts, const int32_t* first,
+                      Tensor out) override;
+  void matmul_mapped_experts(ConstTensor x, std::span<const std::span<const MappedWeight>> experts,
+                             const int32_t* first, Tensor out) override;
+  void matmul_experts_backward_weight(ConstTensor dout, ConstTensor x, DType dtype,
+                                      const int32_t* first, std::span<const Tensor> dw) override;
   void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight, bool add,
                     Tensor out) override;
   void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
                              const float* weight, Tensor dy, float* dweight) override;
 
-  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
-  void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
-                          Tensor dv) override;
+  void kv_append(ConstTensor k, ConstTensor v, Sequences seqs, KvLayer kv) override;
+  void kv_append_backward(KvLayer dkv, Sequences seqs, Tensor dk, Tensor dv) override;
   void kv_copy(std::span<const PageCopy> copies, KvLayer kv) override;
   void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) override;
-  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor out,
+  void attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
                  float* lse) override;
   void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
-                          std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
-                          KvLayer dkv) override;
+                          Sequences seqs, KvLayer kv, float scale, Tensor dq, KvLayer dkv) override;
 
   void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob, float* max,
                    float* log_sum, float* entropy) override;

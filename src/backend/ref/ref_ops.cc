@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/kv_vector.h"
 #include "backend/ref/ref_attention.h"
 #include "backend/ref/ref_experts.h"
 #include "backend/ref/ref_math.h"
@@ -54,8 +55,7 @@ float packed_at(const PackedWeight& packed, int64_t n, int64_t k) {
 template <class Weight>
 void pack_any(const PackedWeight& packed, const Weight& w) {
   R1_CHECK(packed.dtype == DType::kF32 || packed.dtype == DType::kBF16);
-  std::memset(packed.data, 0,
-              static_cast<size_t>(PackedWeight::bytes(packed.dtype, packed.n, packed.k)));
+  std::memset(packed.data, 0, static_cast<size_t>(panel_bytes(packed.dtype, packed.n, packed.k)));
   for (int64_t n = 0; n < packed.n; ++n) {
     for (int64_t k = 0; k < packed.k; ++k) {
       const int64_t index = packed_index(packed, n, k);
@@ -102,11 +102,11 @@ ref::KvPages<float> pages_read(const KvLayer& kv, std::span<const Sequence> seqs
   floats.v = memory.data() + pages * kv.kv_heads * floats.k_bytes();
   std::vector<float> x(static_cast<size_t>(std::max(kv.key_dim, kv.value_dim)));
   for_each_slot(whole, kv, [&](int64_t page, int64_t g, int64_t slot, int64_t) {
-    kv.key(page, g, slot).read(x.data());
-    floats.key(page, g, slot).write(x.data());
+    kv_key(kv, page, g, slot).read(x.data());
+    kv_key(floats, page, g, slot).write(x.data());
     if (kv.latent) return;
-    kv.value(page, g, slot).read(x.data());
-    floats.value(page, g, slot).write(x.data());
+    kv_value(kv, page, g, slot).read(x.data());
+    kv_value(floats, page, g, slot).write(x.data());
   });
   return pages_of(floats);
 }
@@ -282,6 +282,51 @@ void RefOps::route_backward(const float* dweight, ConstTensor logits, const int3
   ref::route_backward<float>(dweight, logits, expert, routing, dlogits);
 }
 
+void RefOps::sort_by_expert(std::span<const int32_t> expert, int64_t chosen, int64_t experts,
+                            int32_t* slot, int32_t* row, int32_t* first) {
+  int32_t next = 0;
+  for (int64_t e = 0; e < experts; ++e) {
+    first[e] = next;
+    for (int64_t i = 0; i < size_of(expert); ++i) {
+      if (expert[static_cast<size_t>(i)] != e) continue;
+      row[next] = static_cast<int32_t>(i / chosen);
+      slot[i] = next++;
+    }
+  }
+  first[experts] = next;
+}
+
+void RefOps::count_copies(const int32_t* first, std::span<int64_t> loads) {
+  for (size_t e = 0; e < loads.size(); ++e) loads[e] += first[e + 1] - first[e];
+}
+
+void RefOps::matmul_experts(ConstTensor x, std::span<const PackedWeight> experts,
+                            const int32_t* first, Tensor out) {
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const int64_t begin = first[e], count = first[e + 1] - begin;
+    matmul(x.slice_rows(begin, count), experts[e], nullptr, false, out.slice_rows(begin, count));
+  }
+}
+
+void RefOps::matmul_mapped_experts(ConstTensor x,
+                                   std::span<const std::span<const MappedWeight>> experts,
+                                   const int32_t* first, Tensor out) {
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const int64_t begin = first[e], count = first[e + 1] - begin;
+    const Tensor rows = out.slice_rows(begin, count);
+    matmul_mapped(x.slice_rows(begin, count), experts[e], nullptr, false, rows);
+  }
+}
+
+void RefOps::matmul_experts_backward_weight(ConstTensor dout, ConstTensor x, DType dtype,
+                                            const int32_t* first, std::span<const Tensor> dw) {
+  for (size_t e = 0; e < dw.size(); ++e) {
+    const int64_t begin = first[e], count = first[e + 1] - begin;
+    const ConstTensor rows = dout.slice_rows(begin, count);
+    matmul_backward_weight(rows, x.slice_rows(begin, count), dtype, dw[e]);
+  }
+}
+
 void RefOps::combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight,
                           bool add, Tensor out) {
   R1_CHECK(y.rows == size_of(slot) && y.cols == out.cols);
@@ -294,21 +339,21 @@ void RefOps::combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<co
   ref::combine_rows_backward<float>(dout, y, slot, weight, dy, dweight);
 }
 
-void RefOps::kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) {
+void RefOps::kv_append(ConstTensor k, ConstTensor v, Sequences seqs, KvLayer kv) {
   R1_CHECK(k.cols == kv.kv_heads * kv.key_dim);
   R1_CHECK(kv.latent || v.cols == kv.kv_heads * kv.value_dim);
-  if (kv.type == KvType::kF32) return ref::kv_append<float>(k, v, seqs, pages_of(kv));
-  for_each_slot(seqs, kv, [&](int64_t page, int64_t g, int64_t slot, int64_t row) {
-    kv.key(page, g, slot).write(k.row(row) + g * kv.key_dim);
-    if (!kv.latent) kv.value(page, g, slot).write(v.row(row) + g * kv.value_dim);
+  if (kv.type == KvType::kF32) return ref::kv_append<float>(k, v, seqs.bounds, pages_of(kv));
+  for_each_slot(seqs.bounds, kv, [&](int64_t page, int64_t g, int64_t slot, int64_t row) {
+    kv_key(kv, page, g, slot).write(k.row(row) + g * kv.key_dim);
+    if (!kv.latent) kv_value(kv, page, g, slot).write(v.row(row) + g * kv.value_dim);
   });
 }
 
-void RefOps::kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk, Tensor dv) {
+void RefOps::kv_append_backward(KvLayer dkv, Sequences seqs, Tensor dk, Tensor dv) {
   R1_CHECK(dk.cols == dkv.kv_heads * dkv.key_dim);
   R1_CHECK(dkv.latent || dv.cols == dkv.kv_heads * dkv.value_dim);
   Buffer memory;
-  ref::kv_append_backward<float>(pages_read(dkv, seqs, memory), seqs, dk, dv);
+  ref::kv_append_backward<float>(pages_read(dkv, seqs.bounds, memory), seqs.bounds, dk, dv);
 }
 
 void RefOps::kv_copy(std::span<const PageCopy> copies, KvLayer kv) {
@@ -316,8 +361,8 @@ void RefOps::kv_copy(std::span<const PageCopy> copies, KvLayer kv) {
   for (const PageCopy& c : copies) {
     for (int64_t i = 0; i < kv.kv_heads * c.slots; ++i) {
       const int64_t g = i / c.slots, slot = i % c.slots;
-      kv.key(c.to, g, slot).copy(kv.key(c.from, g, slot));
-      if (!kv.latent) kv.value(c.to, g, slot).copy(kv.value(c.from, g, slot));
+      kv_key(kv, c.to, g, slot).copy(kv_key(kv, c.from, g, slot));
+      if (!kv.latent) kv_value(kv, c.to, g, slot).copy(kv_value(kv, c.from, g, slot));
     }
   }
 }
@@ -326,23 +371,23 @@ void RefOps::kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) {
   ref::kv_copy_backward<float>(copies, pages_of(dkv));
 }
 
-void RefOps::attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale,
-                       Tensor out, float* lse) {
+void RefOps::attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
+                       float* lse) {
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0);
   R1_CHECK(out.cols == q.cols / kv.key_dim * kv.value_dim);
   Buffer memory;
-  ref::attention<float>(q, seqs, pages_read(kv, seqs, memory), static_cast<double>(scale), out,
-                        lse);
+  ref::attention<float>(q, seqs.bounds, pages_read(kv, seqs.bounds, memory),
+                        static_cast<double>(scale), out, lse);
 }
 
 void RefOps::attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
-                                std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
-                                KvLayer dkv) {
+                                Sequences seqs, KvLayer kv, float scale, Tensor dq, KvLayer dkv) {
   R1_CHECK(q.cols % (kv.key_dim * kv.kv_heads) == 0 && dq.cols == q.cols);
   R1_CHECK(dout.cols == q.cols / kv.key_dim * kv.value_dim && out.cols == dout.cols);
   Buffer memory;
-  ref::attention_backward<float>(dout, q, out, lse, seqs, pages_read(kv, seqs, memory),
-                                 static_cast<double>(scale), dq, pages_of(dkv));
+  ref::attention_backward<float>(dout, q, out, lse, seqs.bounds,
+                                 pages_read(kv, seqs.bounds, memory), static_cast<double>(scale),
+                                 dq, pages_of(dkv));
 }
 
 void RefOps::log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob,

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "backend/ops.h"
+#include "backend/panels.h"
 
 namespace r1 {
 
@@ -14,6 +15,9 @@ class RefOps : public Ops {
   const char* isa() const override { return "scalar"; }
   int threads() const override { return 1; }
 
+  int64_t packed_bytes(DType dtype, int64_t n, int64_t k) const override {
+    return panel_bytes(dtype, n, k);
+  }
   void pack(ConstTensor w, PackedWeight packed) override;
   void pack_transposed(ConstTensor w, PackedWeight packed) override;
   void matmul(ConstTensor x, const PackedWeight& w, const float* bias, bool add,
@@ -50,21 +54,28 @@ class RefOps : public Ops {
              float* weight) override;
   void route_backward(const float* dweight, ConstTensor logits, const int32_t* expert,
                       const Routing& routing, Tensor dlogits) override;
+  void sort_by_expert(std::span<const int32_t> expert, int64_t chosen, int64_t experts,
+                      int32_t* slot, int32_t* row, int32_t* first) override;
+  void count_copies(const int32_t* first, std::span<int64_t> loads) override;
+  void matmul_experts(ConstTensor x, std::span<const PackedWeight> experts, const int32_t* first,
+                      Tensor out) override;
+  void matmul_mapped_experts(ConstTensor x, std::span<const std::span<const MappedWeight>> experts,
+                             const int32_t* first, Tensor out) override;
+  void matmul_experts_backward_weight(ConstTensor dout, ConstTensor x, DType dtype,
+                                      const int32_t* first, std::span<const Tensor> dw) override;
   void combine_rows(ConstTensor y, std::span<const int32_t> slot, const float* weight, bool add,
                     Tensor out) override;
   void combine_rows_backward(ConstTensor dout, ConstTensor y, std::span<const int32_t> slot,
                              const float* weight, Tensor dy, float* dweight) override;
 
-  void kv_append(ConstTensor k, ConstTensor v, std::span<const Sequence> seqs, KvLayer kv) override;
-  void kv_append_backward(KvLayer dkv, std::span<const Sequence> seqs, Tensor dk,
-                          Tensor dv) override;
+  void kv_append(ConstTensor k, ConstTensor v, Sequences seqs, KvLayer kv) override;
+  void kv_append_backward(KvLayer dkv, Sequences seqs, Tensor dk, Tensor dv) override;
   void kv_copy(std::span<const PageCopy> copies, KvLayer kv) override;
   void kv_copy_backward(std::span<const PageCopy> copies, KvLayer dkv) override;
-  void attention(ConstTensor q, std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor out,
+  void attention(ConstTensor q, Sequences seqs, KvLayer kv, float scale, Tensor out,
                  float* lse) override;
   void attention_backward(ConstTensor dout, ConstTensor q, ConstTensor out, const float* lse,
-                          std::span<const Sequence> seqs, KvLayer kv, float scale, Tensor dq,
-                          KvLayer dkv) override;
+                          Sequences seqs, KvLayer kv, float scale, Tensor dq, KvLayer dkv) override;
 
   void log_softmax(ConstTensor logits, std::span<const int32_t> targets, float* logprob, float* max,
                    float* log_sum, float* entropy) override;

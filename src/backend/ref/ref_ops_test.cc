@@ -23,7 +23,7 @@ TEST(RefOps, PacksPanelsOfSixteenColumns) {
   std::vector<float> w(17 * 3);
   for (size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(10 * (i / 3) + i % 3);
   std::vector<float> packed(2 * 3 * 16, -1.0f);
-  ASSERT_EQ(PackedWeight::bytes(DType::kF32, 17, 3), static_cast<int64_t>(packed.size() * 4));
+  ASSERT_EQ(panel_bytes(DType::kF32, 17, 3), static_cast<int64_t>(packed.size() * 4));
   RefOps().pack(ConstTensor(w.data(), 17, 3), {DType::kF32, 17, 3, packed.data()});
   EXPECT_EQ(packed[0], 0);              // panel 0, k 0, lane 0
   EXPECT_EQ(packed[2 * 16 + 5], 52);    // panel 0, k 2, lane 5: n = 5
@@ -35,7 +35,7 @@ TEST(RefOps, PacksPanelsOfSixteenColumns) {
 TEST(RefOps, PacksTransposedPairsOfBf16) {
   const std::vector<float> w = {1, 2, 3, 4, 5, 6};  // [3, 2], so n = 2, k = 3, padded to 4
   std::vector<uint16_t> packed(4 * 16, 0xffff);
-  ASSERT_EQ(PackedWeight::bytes(DType::kBF16, 2, 3), static_cast<int64_t>(packed.size() * 2));
+  ASSERT_EQ(panel_bytes(DType::kBF16, 2, 3), static_cast<int64_t>(packed.size() * 2));
   RefOps().pack_transposed(ConstTensor(w.data(), 3, 2), {DType::kBF16, 2, 3, packed.data()});
   EXPECT_EQ(bf16_to_f32(packed[0]), 1);   // k 0, n 0
   EXPECT_EQ(bf16_to_f32(packed[1]), 3);   // k 1, n 0
