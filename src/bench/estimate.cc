@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cpu/attention_heads.h"
+#include "backend/attention_heads.h"
 #include "model/batch.h"
 #include "model/token_scores.h"
 #include "model/weights.h"
@@ -225,7 +225,7 @@ const char* PassTime::bound() const {
 
 PassTime predict(const PassCost& cost, const Roof& roof, DType dtype) {
   const Shares s = shares_of(dtype);
-  const int64_t heads = cpu::attention_heads(cost.heads_a_run, cost.attention_runs, roof.threads);
+  const int64_t heads = attention_heads(cost.heads_a_run, cost.attention_runs, roof.threads);
   const int64_t tasks = cost.attention_runs * ((cost.heads_a_run + heads - 1) / heads);
   const double used = std::min(1.0, to_double(tasks) / static_cast<double>(roof.threads));
   const double products = cost.update_bytes > 0 ? s.train : cost.rows < kFewRows ? s.few : s.many;

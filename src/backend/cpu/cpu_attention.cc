@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "backend/cpu/attention_heads.h"
+#include "backend/attention_heads.h"
 #include "backend/cpu/cpu_ops.h"
 #include "backend/kv_vector.h"
 

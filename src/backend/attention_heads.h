@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace r1::cpu {
+namespace r1 {
 
 // Query heads of a KV head that one task of attention takes, where `runs` of rows and KV heads are
 // tasks anyway: at most 32, and where threads would be idle down to 8. A query's bits do not depend
@@ -16,4 +16,4 @@ constexpr int64_t attention_heads(int64_t group, int64_t runs, int64_t threads) 
   return parts_of(group, wanted < least ? least : wanted > most ? most : wanted);
 }
 
-}  // namespace r1::cpu
+}  // namespace r1
