@@ -51,7 +51,8 @@ Engine::Engine(const Model& model, Ops& ops, const EngineOptions& options,
       ops_(ops),
       options_(checked(options, model)),
       tokenizer_(tokenizer),
-      store_(model.config(), cache_pages(model.config(), options_), options_.kept_pages),
+      store_(model.config(), cache_pages(model.config(), options_), options_.kept_pages,
+             ops.memory()),
       scheduler_(store_,
                  {options_.max_sequences, options_.max_batch_tokens, options_.prefill_chunk}),
       sampler_(model, ops),
@@ -258,8 +259,9 @@ void Engine::launch_groups() {
   }
   if (copies.empty()) return;
   // Before anything can finish and hand its page to another.
+  ops_.begin({.tokens = {}, .positions = {}, .outputs = {}, .seqs = {}, .copies = copies}, forks_);
   for (int64_t i = 0; i < model_.config().num_hidden_layers; ++i) {
-    ops_.kv_copy(copies, store_.cache().layer(i));
+    ops_.kv_copy(forks_.copies, store_.cache().layer(i));
   }
 }
 

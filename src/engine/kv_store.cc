@@ -19,9 +19,9 @@ uint64_t last_block(const PageTable& table) {
 
 }  // namespace
 
-KvStore::KvStore(const ModelConfig& config, int64_t pages, int64_t kept)
+KvStore::KvStore(const ModelConfig& config, int64_t pages, int64_t kept, Allocator& memory)
     : kept_(kept < 0 ? pages : kept),
-      cache_(config, config.num_hidden_layers, pages),
+      cache_(config, config.num_hidden_layers, pages, memory),
       pool_(pages),
       index_(pages) {}
 

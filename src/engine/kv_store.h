@@ -26,7 +26,8 @@ struct PageTable {
 class KvStore {
  public:
   // At most `kept` pages that nobody uses are kept for what they hold; -1: all.
-  KvStore(const ModelConfig& config, int64_t pages, int64_t kept = -1);
+  KvStore(const ModelConfig& config, int64_t pages, int64_t kept = -1,
+          Allocator& memory = host_memory());
 
   KvCache& cache() { return cache_; }
   int64_t pages() const { return pool_.pages(); }
