@@ -171,12 +171,15 @@ INSTANTIATE_TEST_SUITE_P(All, Transformers, testing::ValuesIn(cases()), [](const
 TEST(TransformersSampling, FiltersKeepTheSameTokens) {
   const fs::path path = kFixtures / "sampling.json";
   const Json all = parse_json(read_file(path), path.string());
+  ThreadPool pool(2);
+  const auto ops = make_ops(pool);
   ASSERT_EQ(all.size(), 60u);
   for (const Json& c : all) {
     const SamplingParams params{c["temperature"], c["top_k"], c["top_p"], c["min_p"]};
     params.check();
     std::vector<float> row = c["logits"].get<std::vector<float>>();
-    shape_logits(params, row.data(), static_cast<int64_t>(row.size()));
+    const LogitShape shape = params.shape();
+    ops->shape_logits({row.data(), 1, static_cast<int64_t>(row.size())}, {&shape, 1});
     std::vector<int> kept;
     for (size_t i = 0; i < row.size(); ++i) {
       if (std::isfinite(row[i])) kept.push_back(static_cast<int>(i));

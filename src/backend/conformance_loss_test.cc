@@ -1,4 +1,6 @@
 // Cases of the loss, of sampling and of the optimizer.
+#include <algorithm>
+
 #include "backend/conformance.h"
 
 namespace r1 {
@@ -91,6 +93,96 @@ Case sample_case(Logits kind, int64_t rows, int64_t width) {
   return c;
 }
 
+// --- shape_logits ---
+
+// Rows of all kinds: kind r % 10 in row r, so that the filters meet ties, masks, peaks and what a
+// diverged model gives.
+float shape_logit(Rng& rng, int64_t kind, double scale, int64_t v) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto x = static_cast<float>(rng.normal() * scale);
+  switch (kind) {
+    case 0:
+      return std::round(x);  // ties, at the cut as well
+    case 1:
+      return 1.5f;
+    case 2:
+      return rng.below(3) ? -kInfinity : x;
+    case 3:
+      return v == 3 ? 60 : x;  // one has all the probability
+    case 4:
+      return x * 1e-3f;  // flat
+    case 5:
+      return x * 1e4f;
+    case 6:
+      return x + 1e4f;  // few bits are left
+    case 7:
+      return rng.below(50) ? x : std::nanf("");
+    case 8:
+      return v == 2 ? kInfinity : v == 4 ? -0.0f : std::round(x);
+    default:
+      return x;
+  }
+}
+
+// A top-p at which some token just reaches it, or just does not.
+double brink(Rng& rng, const float* x, int64_t width, double factor) {
+  std::vector<double> sorted;
+  for (int64_t v = 0; v < width; ++v) {
+    if (x[v] == x[v]) sorted.push_back(static_cast<double>(x[v]) * factor);
+  }
+  if (sorted.empty()) return 0.5;
+  std::sort(sorted.rbegin(), sorted.rend());
+  std::vector<double> sums;
+  for (const double y : sorted) {
+    sums.push_back((sums.empty() ? 0 : sums.back()) + std::exp(y - sorted[0]));
+  }
+  const double p = sums[rng.below(sums.size())] / sums.back();
+  const double near = p * (1 + static_cast<double>(rng.between(-3, 3)) * 0x1p-52);
+  return near > 0 && near <= 1 ? near : 0.5;
+}
+
+LogitShape make_shape(Rng& rng, const float* x, int64_t width) {
+  const auto sometimes = [&](double value, double off) { return rng.below(3) ? off : value; };
+  LogitShape s;
+  s.factor = rng.below(8) ? static_cast<float>(1 / (0.2 + rng.uniform())) : rng.below(2) ? 1 : 0;
+  if (rng.below(3) == 0) s.top_k = rng.between(1, width + 1);
+  s.top_p = rng.below(3) ? 0.3 + 0.7 * rng.uniform() : sometimes(rng.uniform(), 1);
+  if (rng.below(3) == 0) s.top_p = brink(rng, x, width, static_cast<double>(s.factor));
+  s.min_p = sometimes(rng.below(2) ? rng.uniform() : 1e-4, 0);
+  return s;
+}
+
+// Bits are compared, but a NaN is one like the other.
+std::vector<double> without_nan(std::vector<double> values) {
+  for (double& v : values) v = std::isnan(v) ? 1e300 : v;
+  return values;
+}
+
+Case shape_logits_case(int64_t rows, int64_t width) {
+  const std::string name = "shape_logits R=" + std::to_string(rows) + " V=" + std::to_string(width);
+  Case c{.name = name, .rows = rows, .run = {}};
+  c.run = [=](Ops& ops, const Chunks& chunks) {
+    Rng rng(13);
+    Matrix logits(rows, width);
+    std::vector<LogitShape> shapes;
+    for (int64_t r = 0; r < rows; ++r) {
+      const double scale = 0.2 + 4 * rng.uniform();
+      for (int64_t v = 0; v < width; ++v) logits.at(r, v) = shape_logit(rng, r % 10, scale, v);
+      shapes.push_back(make_shape(rng, &logits.at(r, 0), width));
+    }
+    std::vector<int32_t> token(shapes.size());
+    std::vector<float> value(shapes.size());
+    for (const RowRange& r : chunks) {
+      ops.argmax(logits.rows(r), token.data() + r.begin, value.data() + r.begin);
+      ops.shape_logits(logits.rows(r), span_of(shapes, r));
+    }
+    return Outputs{{"logits", without_nan(logits.values())},
+                   {"token", widen(token)},
+                   {"value", without_nan(widen(value))}};
+  };
+  return c;
+}
+
 Case sum_squares_case(int64_t count) {
   Case c{.name = "sum_squares n=" + std::to_string(count), .tolerance = 1e-12, .run = {}};
   c.run = [=](Ops& ops, const Chunks&) {
@@ -131,6 +223,10 @@ std::vector<Case> loss_cases() {
     cases.push_back(sample_case(kind, 67, 133));
     cases.push_back(sample_case(kind, 5, 32003));
   }
+  for (const int64_t width : {1, 2, 5, 17, 100, 1003}) {
+    cases.push_back(shape_logits_case(500, width));
+  }
+  cases.push_back(shape_logits_case(20, 32003));
   for (const int64_t count : {0, 1, 17, 4095, 4096, 4097, 200001}) {
     cases.push_back(sum_squares_case(count));
   }

@@ -115,6 +115,8 @@ TEST_P(Conformance, EmptyBatches) {
   ops->add(none, none);
   ops->rms_norm(none, weight, 1, 1e-5f, none, nullptr);
   ops->attention(none, {}, KvLayer{nullptr, nullptr, 1, 5, 5}, 1, none, nullptr);
+  ops->shape_logits(none, {});
+  ops->argmax(none, nullptr, nullptr);
   ops->sample(none, nullptr, nullptr);
   EXPECT_EQ(dw.values(), std::vector<double>(25));
   EXPECT_EQ(weight[4], 5);

@@ -178,6 +178,15 @@ struct Routing {
   float scale = 1;         // what they are multiplied by, last
 };
 
+// What becomes of a row of logits before a token is drawn from it.
+struct LogitShape {
+  float factor = 1;  // 1 / temperature; 0 leaves the first of the largest logits alone
+  int64_t top_k = 0;
+  double top_p = 1, min_p = 0;
+
+  bool filters() const { return top_k > 0 || top_p < 1 || min_p > 0; }
+};
+
 struct AdamW {
   float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
   float gradient_scale = 1;    // clipping and averaging, applied to the gradient first
@@ -362,6 +371,18 @@ class Ops {
   virtual void log_softmax_backward(Tensor logits_RV, std::span<const int32_t> targets,
                                     const float* dlogprob, const float* max, const float* log_sum,
                                     float scale) = 0;
+
+  // In place, row r as shapes[r] says: logits times `factor`, then -inf for those that the filters
+  // drop, which are taken in the order of their size, of equals the lower id first, NaN as -inf:
+  //   top_k  (0: off)  keeps the first k
+  //   top_p  (1: off)  of these the first n whose weights e^(x - max) reach top_p times those of
+  //   all min_p  (0: off)  drops from the end while the weight is below min_p; the first stays
+  // Weights are std::exp's in double and are added up in that order: what is kept is a function of
+  // the row alone, to the last token. A factor of 0 is a mask: no logit but argmax's is left.
+  virtual void shape_logits(Tensor logits_RV, std::span<const LogitShape> shapes) = 0;
+  // token[r]: the first of row r's largest logits, which is value[r]. NaN counts where it is the
+  // row's first element, and only there.
+  virtual void argmax(ConstTensor logits_RV, int32_t* token, float* value) = 0;
 
   // Draws a token from each row's softmax by inverting its cumulative sum at uniform[r] in [0, 1):
   // exp(x - max) summed by chunks of kLanes (each as the tree above), chunks in order.

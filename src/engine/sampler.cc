@@ -11,10 +11,7 @@ Sampler::Sampler(const Model& model, Ops& ops)
     : model_(model),
       ops_(ops),
       logits_(Buffer::of_floats(kLogitRows * model.config().vocab_size, ops.memory())) {
-  const size_t block = static_cast<size_t>(kLogitRows);
-  uniform_.resize(block);
-  max_.resize(block);
-  sum_.resize(block);
+  uniform_.resize(static_cast<size_t>(kLogitRows));
 }
 
 void Sampler::draw(ConstTensor hidden, std::span<const DrawRow> rows) {
@@ -32,17 +29,19 @@ void Sampler::draw_block(ConstTensor hidden, std::span<const DrawRow> rows, size
   const int64_t vocab = model_.config().vocab_size;
   const Tensor logits(logits_.floats(), hidden.rows, vocab);
   compute_logits(model_, hidden, ops_, logits);
+  std::vector<const SamplingParams*> params;
   for (size_t i = 0; i < rows.size(); ++i) {
-    shape_logits(*rows[i].sampling, logits.row(static_cast<int64_t>(i)), vocab);
+    params.push_back(rows[i].sampling);
     const auto draw = philox(rows[i].seed, 0, rows[i].drawn);
     uniform_[i] = static_cast<float>(draw[0] >> 8) * 0x1p-24f;
   }
   const std::span<int32_t> ids = std::span(ids_).subspan(first, rows.size());
-  ops_.sample(logits, uniform_.data(), ids.data());
+  const TokenDistributions distributions(ops_, logits, params);
+  distributions.sample(uniform_.data(), ids.data());
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].text != nullptr) ids[i] = rows[i].text->replace(ids[i]);
   }
-  ops_.log_softmax(logits, ids, logprobs_.data() + first, max_.data(), sum_.data(), nullptr);
+  distributions.score(ids, logprobs_.data() + first);
 }
 
 }  // namespace r1

@@ -40,7 +40,7 @@ class Sampler {
   Ops& ops_;
   Buffer logits_;
   std::vector<int32_t> ids_;
-  std::vector<float> logprobs_, uniform_, max_, sum_;
+  std::vector<float> logprobs_, uniform_;
 };
 
 }  // namespace r1

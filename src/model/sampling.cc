@@ -1,16 +1,11 @@
 #include "model/sampling.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
-#include <vector>
 
 namespace r1 {
 namespace {
-
-constexpr float kDropped = -std::numeric_limits<float>::infinity();
 
 void require(bool ok, const char* name, const char* expected, double value) {
   if (!ok) {
@@ -29,46 +24,71 @@ void SamplingParams::check() const {
   require(min_p >= 0.0 && min_p <= 1.0, "min_p", "from 0 to 1", min_p);
 }
 
-void shape_logits(const SamplingParams& params, float* row, int64_t vocab) {
-  if (params.plain()) return;
-  float* const end = row + vocab;
-  if (params.temperature == 0.0) {
-    float* const best = std::max_element(row, end);
-    const float value = *best;
-    std::fill(row, end, kDropped);
-    *best = value;
-    return;
-  }
-  const float inverse = static_cast<float>(1.0 / params.temperature);
-  for (float* x = row; x < end; ++x) *x *= inverse;
-  if (params.top_k == 0 && params.top_p >= 1.0 && params.min_p <= 0.0) return;
+LogitShape SamplingParams::shape() const {
+  LogitShape shape;
+  shape.factor = greedy() ? 0.0f : static_cast<float>(1.0 / temperature);
+  shape.top_k = top_k;
+  shape.top_p = top_p;
+  shape.min_p = min_p;
+  return shape;
+}
 
-  std::vector<int32_t> order(static_cast<size_t>(vocab));
-  std::iota(order.begin(), order.end(), 0);
-  // A diverged model's NaN comes last: sorting needs an order.
-  auto value = [&](int32_t id) { return std::isnan(row[id]) ? kDropped : row[id]; };
-  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return value(a) != value(b) ? value(a) > value(b) : a < b;
-  });
-  size_t keep = order.size();
-  if (params.top_k > 0) keep = std::min(keep, static_cast<size_t>(params.top_k));
-  const double top = static_cast<double>(row[order[0]]);
-  auto weight = [&](size_t i) { return std::exp(static_cast<double>(row[order[i]]) - top); };
-  if (params.top_p < 1.0) {
-    double total = 0.0, reached = 0.0;
-    for (size_t i = 0; i < keep; ++i) total += weight(i);
-    for (size_t i = 0; i < keep; ++i) {
-      reached += weight(i);
-      if (reached >= params.top_p * total) {
-        keep = i + 1;
-        break;
-      }
+TokenDistributions::TokenDistributions(Ops& ops, Tensor logits,
+                                       std::span<const SamplingParams* const> params)
+    : ops_(ops), logits_(logits), likeliest_(params.size()), value_(params.size()) {
+  std::vector<LogitShape> shapes;
+  for (const SamplingParams* p : params) {
+    const bool greedy = p->greedy();
+    if (runs_.empty() || runs_.back().greedy != greedy) {
+      runs_.push_back({static_cast<int64_t>(shapes.size()), 0, greedy});
+    }
+    ++runs_.back().count;
+    shapes.push_back(greedy ? LogitShape{} : p->shape());
+  }
+  ops_.shape_logits(logits_, shapes);
+  for (const Run& run : runs_) {
+    if (!run.greedy) continue;
+    find_likeliest(ops_, logits_.slice_rows(run.row, run.count), likeliest_.data() + run.row,
+                   value_.data() + run.row);
+  }
+}
+
+void TokenDistributions::sample(const float* uniform, int32_t* token) const {
+  for (const Run& run : runs_) {
+    if (run.greedy) {
+      std::copy_n(likeliest_.begin() + run.row, run.count, token + run.row);
+    } else {
+      ops_.sample(logits_.slice_rows(run.row, run.count), uniform + run.row, token + run.row);
     }
   }
-  if (params.min_p > 0.0) {
-    while (keep > 1 && weight(keep - 1) < params.min_p) --keep;
+}
+
+void TokenDistributions::score(std::span<const int32_t> token, float* logprob) const {
+  std::vector<float> max(token.size()), log_sum(token.size());
+  for (const Run& run : runs_) {
+    const auto at = static_cast<size_t>(run.row), count = static_cast<size_t>(run.count);
+    if (!run.greedy) {
+      ops_.log_softmax(logits_.slice_rows(run.row, run.count), token.subspan(at, count),
+                       logprob + at, max.data(), log_sum.data(), nullptr);
+      continue;
+    }
+    for (size_t r = at; r < at + count; ++r) {
+      logprob[r] = greedy_logprob(token[r], likeliest_[r], value_[r]);
+    }
   }
-  for (size_t i = keep; i < order.size(); ++i) row[order[i]] = kDropped;
+}
+
+void find_likeliest(Ops& ops, ConstTensor logits, int32_t* token, float* value) {
+  const auto rows = static_cast<size_t>(logits.rows);
+  Buffer tokens(rows * sizeof(int32_t), ops.memory()), values(rows * sizeof(float), ops.memory());
+  auto* const device_tokens = reinterpret_cast<int32_t*>(tokens.data());
+  ops.argmax(logits, device_tokens, values.floats());
+  ops.download(device_tokens, token, rows * sizeof(int32_t));
+  ops.download(values.data(), value, rows * sizeof(float));
+}
+
+float greedy_logprob(int32_t token, int32_t likeliest, float value) {
+  return (token == likeliest ? value : -std::numeric_limits<float>::infinity()) - value;
 }
 
 }  // namespace r1

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "backend/backend.h"
 #include "base/rng.h"
 
 namespace r1 {
@@ -13,8 +15,18 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
+Tensor one_row(std::vector<float>& row) {
+  return {row.data(), 1, static_cast<int64_t>(row.size())};
+}
+
 std::vector<float> shaped(const SamplingParams& params, std::vector<float> row) {
-  shape_logits(params, row.data(), static_cast<int64_t>(row.size()));
+  static ThreadPool pool(2);
+  static const auto cpu = make_ops(pool), ref = make_ops(pool, "ref");
+  std::vector<float> plainly = row;
+  const LogitShape shape = params.shape();
+  cpu->shape_logits(one_row(row), {&shape, 1});
+  ref->shape_logits(one_row(plainly), {&shape, 1});
+  EXPECT_EQ(std::memcmp(row.data(), plainly.data(), row.size() * sizeof(float)), 0);
   return row;
 }
 
@@ -128,6 +140,45 @@ TEST(ShapeLogits, WhateverTheRow) {
     }
     if (params.top_k > 0) {
       ASSERT_LE(count, params.top_k);
+    }
+  }
+}
+
+// Tokens drawn and scored are those of the masked logits, though nothing is masked.
+TEST(TokenDistributions, GreedyRowsAreAsMasked) {
+  constexpr int64_t kRows = 40, kVocab = 50;
+  ThreadPool pool(2);
+  const auto ops = make_ops(pool);
+  Rng rng(3);
+  std::vector<float> logits(kRows * kVocab), uniform(kRows);
+  std::vector<SamplingParams> params(kRows);
+  std::vector<const SamplingParams*> pointers;
+  std::vector<LogitShape> shapes;
+  for (float& x : logits) x = static_cast<float>(std::round(2 * rng.normal()));
+  logits[kVocab + 7] = std::nanf("");
+  logits[2 * kVocab + 7] = logits[2 * kVocab + 9] = 1e30f;
+  std::fill_n(logits.begin() + 3 * kVocab, kVocab, -kInf);
+  for (size_t r = 0; r < params.size(); ++r) {
+    params[r] = rng.below(3) || r < 3 ? SamplingParams{0.0, 5, 0.5} : SamplingParams{0.7, 5, 0.9};
+    pointers.push_back(&params[r]);
+    shapes.push_back(params[r].shape());
+    uniform[r] = static_cast<float>(rng.uniform());
+  }
+  std::vector<float> masked = logits, max(kRows), sum(kRows), expected(kRows), logprob(kRows);
+  std::vector<int32_t> expected_token(kRows), token(kRows), other(kRows);
+  const Tensor all(masked.data(), kRows, kVocab);
+  ops->shape_logits(all, shapes);
+  ops->sample(all, uniform.data(), expected_token.data());
+  const TokenDistributions distributions(*ops, {logits.data(), kRows, kVocab}, pointers);
+  distributions.sample(uniform.data(), token.data());
+  EXPECT_EQ(token, expected_token);
+  for (int32_t& t : other) t = static_cast<int32_t>(rng.below(kVocab));
+  for (const auto& tokens : {token, other}) {
+    ops->log_softmax(all, tokens, expected.data(), max.data(), sum.data(), nullptr);
+    distributions.score(tokens, logprob.data());
+    for (size_t r = 0; r < params.size(); ++r) {
+      EXPECT_TRUE(logprob[r] == expected[r] || (std::isnan(logprob[r]) && std::isnan(expected[r])))
+          << "row " << r << ": " << logprob[r] << ", not " << expected[r];
     }
   }
 }

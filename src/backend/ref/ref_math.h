@@ -8,7 +8,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <span>
+#include <vector>
 
 #include "backend/ops.h"
 #include "tensor/tensor.h"
@@ -273,6 +275,52 @@ void log_softmax_backward(BasicTensor<Real> logits_RV, std::span<const int32_t> 
       x[v] = static_cast<Real>(scale * wide(dlogprob[r]) * (is_target - p));
     }
   }
+}
+
+// The filters of LogitShape: the plain way, by a sort.
+template <class Real>
+void filter_row(const LogitShape& shape, Real* row, int64_t width) {
+  constexpr Real kDropped = -std::numeric_limits<Real>::infinity();
+  std::vector<int32_t> order(static_cast<size_t>(width));
+  std::iota(order.begin(), order.end(), 0);
+  // A diverged model's NaN comes last: sorting needs an order.
+  const auto value = [&](int32_t id) { return std::isnan(row[id]) ? kDropped : row[id]; };
+  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return value(a) != value(b) ? value(a) > value(b) : a < b;
+  });
+  size_t keep = order.size();
+  if (shape.top_k > 0) keep = std::min(keep, static_cast<size_t>(shape.top_k));
+  const auto top = wide(row[order[0]]);
+  const auto weight = [&](size_t i) { return std::exp(wide(row[order[i]]) - top); };
+  if (shape.top_p < 1) {
+    double total = 0, reached = 0;
+    for (size_t i = 0; i < keep; ++i) total += weight(i);
+    for (size_t i = 0; i < keep; ++i) {
+      reached += weight(i);
+      if (reached >= shape.top_p * total) {
+        keep = i + 1;
+        break;
+      }
+    }
+  }
+  if (shape.min_p > 0) {
+    while (keep > 1 && weight(keep - 1) < shape.min_p) --keep;
+  }
+  for (size_t i = keep; i < order.size(); ++i) row[order[i]] = kDropped;
+}
+
+template <class Real>
+void shape_row(const LogitShape& shape, Real* row, int64_t width) {
+  Real* const end = row + width;
+  if (shape.factor == 0) {
+    Real* const best = std::max_element(row, end);
+    const Real value = *best;
+    std::fill(row, end, -std::numeric_limits<Real>::infinity());
+    *best = value;
+    return;
+  }
+  for (Real* x = row; x < end; ++x) *x *= static_cast<Real>(shape.factor);
+  if (shape.filters()) filter_row(shape, row, width);
 }
 
 // The first token whose cumulative exp(x - max) passes uniform * total. Rounding may put the goal

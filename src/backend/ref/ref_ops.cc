@@ -404,6 +404,22 @@ void RefOps::log_softmax_backward(Tensor logits, std::span<const int32_t> target
                                    static_cast<double>(scale));
 }
 
+void RefOps::shape_logits(Tensor logits, std::span<const LogitShape> shapes) {
+  R1_CHECK(logits.rows == static_cast<int64_t>(shapes.size()));
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    ref::shape_row(shapes[static_cast<size_t>(r)], logits.row(r), logits.cols);
+  }
+}
+
+void RefOps::argmax(ConstTensor logits, int32_t* token, float* value) {
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    const float* row = logits.row(r);
+    const float* best = std::max_element(row, row + logits.cols);
+    token[r] = static_cast<int32_t>(best - row);
+    value[r] = *best;
+  }
+}
+
 void RefOps::sample(ConstTensor logits, const float* uniform, int32_t* token) {
   for (int64_t r = 0; r < logits.rows; ++r) {
     token[r] = ref::sample_row(logits.row(r), logits.cols, static_cast<double>(uniform[r]));
