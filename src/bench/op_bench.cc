@@ -37,6 +37,7 @@ double worst_error(ConstTensor actual, ConstTensor expected) {
 OpCall prepared(const OpEntry& entry, OpSize size, Ops& ops) {
   OpCall call = entry.make(size);
   if (call.prepare) call.prepare(ops);
+  if (call.reset) call.reset(ops);
   return call;
 }
 
@@ -47,11 +48,18 @@ std::vector<double> time_calls(const std::vector<OpCall>& sets, Ops& ops,
   size_t next = 0;
   const auto run = [&](int64_t calls) {
     const auto start = Clock::now();
+    Clock::duration resets{};
     for (int64_t i = 0; i < calls; ++i) {
-      sets[next].run(ops);
+      const OpCall& call = sets[next];
+      if (call.reset) {
+        const auto before = Clock::now();
+        call.reset(ops);
+        resets += Clock::now() - before;
+      }
+      call.run(ops);
       next = next + 1 == sets.size() ? 0 : next + 1;
     }
-    return std::chrono::duration<double>(Clock::now() - start).count();
+    return std::chrono::duration<double>(Clock::now() - start - resets).count();
   };
   run(static_cast<int64_t>(sets.size()));  // touches all memory
   int64_t calls = 1;

@@ -23,6 +23,7 @@ struct OpCall {
   // them.
   double flops = 0, read = 0, written = 0;
   std::function<void(Ops&)> prepare;  // once, before the first run; may be empty
+  std::function<void(Ops&)> reset;    // before each run, and not timed; may be empty
   std::function<void(Ops&)> run;      // may be repeated
   // What it leaves: numbers, and what must be equal to the bit (tokens, packed weights).
   std::vector<ConstTensor> outputs;

@@ -1,6 +1,7 @@
 // The ops on rows, the loss, sampling and the optimizer.
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "bench/op_bench.h"
 
@@ -187,6 +188,37 @@ OpCall log_softmax_backward_call(OpSize size) {
   return c;
 }
 
+// At R1's own settings. Flat: all within 5 nats, 140,000 are kept. Peaked: as a model has it that
+// knows what it wants to say.
+OpCall shape_logits_call(OpSize size, int64_t rows, bool peaked) {
+  const Matrix m = pick(size, {rows, 151936}, {9, 1003});
+  OpCall c = call_of(m, "R", "V", kExp + 5, 4, 4);
+  c.shape += peaked ? " peaked" : " flat";
+  const Tensor raw = c.random(m.rows, m.cols), logits = c.zeros(m.rows, m.cols);
+  for (int64_t i = 0; i < m.rows * m.cols; ++i) {
+    const auto u = static_cast<double>(raw.data[i]);
+    raw.data[i] = static_cast<float>(peaked ? -2 * std::log(0.5 + 0.5 * u + 1e-9) : 1.5 * u);
+  }
+  const std::vector<LogitShape> shapes(static_cast<size_t>(m.rows),
+                                       {.factor = static_cast<float>(1 / 0.6), .top_p = 0.95});
+  const auto bytes = static_cast<size_t>(m.rows * m.cols) * sizeof(float);
+  c.reset = [=](Ops& ops) { ops.copy(raw.data, logits.data, bytes); };
+  c.run = [=](Ops& ops) { ops.shape_logits(logits, shapes); };
+  c.outputs = {logits};
+  return c;
+}
+
+OpCall argmax_call(OpSize size) {
+  const Matrix m = logits_of(size);
+  OpCall c = call_of(m, "R", "V", 1, 4, 0);
+  const Tensor logits = c.random(m.rows, m.cols), value = c.zeros(1, m.rows);
+  const std::span<int32_t> tokens = c.shuffled(m.rows, m.rows);
+  c.run = [=](Ops& ops) { ops.argmax(logits, tokens.data(), value.data); };
+  c.outputs = {value};
+  c.exact = {tokens};
+  return c;
+}
+
 OpCall sample_call(OpSize size) {
   const Matrix m = logits_of(size);
   OpCall c = call_of(m, "R", "V", kExp + 3, 4, 0);
@@ -247,6 +279,11 @@ std::vector<OpEntry> row_entries() {
       entry("swiglu_backward", 1e-5, swiglu_backward_call),
       entry("log_softmax", 1e-5, log_softmax_call),
       entry("log_softmax_backward", 1e-5, log_softmax_backward_call),
+      entry("shape_logits", 0, [](OpSize s) { return shape_logits_call(s, 16, false); }),
+      entry("shape_logits", 0, [](OpSize s) { return shape_logits_call(s, 16, true); }),
+      entry("shape_logits", 0, [](OpSize s) { return shape_logits_call(s, 1, false); }),
+      entry("shape_logits", 0, [](OpSize s) { return shape_logits_call(s, 1, true); }),
+      entry("argmax", 0, argmax_call),
       entry("sample", 0, sample_call),
       entry("scale", 1e-6, scale_call),
       entry("sum_squares", 1e-6, sum_squares_call),

@@ -57,24 +57,35 @@ void TokenDistributions::sample(const float* uniform, int32_t* token) const {
   for (const Run& run : runs_) {
     if (run.greedy) {
       std::copy_n(likeliest_.begin() + run.row, run.count, token + run.row);
-    } else {
-      ops_.sample(logits_.slice_rows(run.row, run.count), uniform + run.row, token + run.row);
+      continue;
     }
+    Buffer memory = Buffer::of_floats(2 * run.count, ops_.memory());
+    const auto bytes = static_cast<size_t>(run.count) * sizeof(float);
+    float* const draws = memory.floats();
+    auto* const drawn = reinterpret_cast<int32_t*>(draws + run.count);
+    ops_.upload(uniform + run.row, draws, bytes);
+    ops_.sample(logits_.slice_rows(run.row, run.count), draws, drawn);
+    ops_.download(drawn, token + run.row, bytes);
   }
 }
 
 void TokenDistributions::score(std::span<const int32_t> token, float* logprob) const {
-  std::vector<float> max(token.size()), log_sum(token.size());
   for (const Run& run : runs_) {
     const auto at = static_cast<size_t>(run.row), count = static_cast<size_t>(run.count);
-    if (!run.greedy) {
-      ops_.log_softmax(logits_.slice_rows(run.row, run.count), token.subspan(at, count),
-                       logprob + at, max.data(), log_sum.data(), nullptr);
+    if (run.greedy) {
+      for (size_t r = at; r < at + count; ++r) {
+        logprob[r] = greedy_logprob(token[r], likeliest_[r], value_[r]);
+      }
       continue;
     }
-    for (size_t r = at; r < at + count; ++r) {
-      logprob[r] = greedy_logprob(token[r], likeliest_[r], value_[r]);
-    }
+    Buffer memory = Buffer::of_floats(4 * run.count, ops_.memory());
+    const auto bytes = count * sizeof(float);
+    const Tensor out(memory.floats(), 3, run.count);  // logprob, max, log_sum
+    auto* const targets = reinterpret_cast<int32_t*>(out.data + 3 * run.count);
+    ops_.upload(token.data() + at, targets, bytes);
+    ops_.log_softmax(logits_.slice_rows(run.row, run.count), {targets, count}, out.row(0),
+                     out.row(1), out.row(2), nullptr);
+    ops_.download(out.row(0), logprob + at, bytes);
   }
 }
 
