@@ -1,6 +1,7 @@
 // Attention and what moves keys and values. Timed in the heads of DeepSeek-R1-Distill-Qwen-1.5B.
 #include <cmath>
 
+#include "backend/kv_vector.h"
 #include "bench/op_bench.h"
 
 namespace r1 {
@@ -76,8 +77,8 @@ KvLayer random_kv(OpCall& c, const Layout& l) {
   const Tensor rows = c.random(1000, kv.key_dim);
   for (int64_t i = 0, next = 0; i < pages * kv.kv_heads * kPageSize; ++i) {
     const int64_t page = i / kPageSize / kv.kv_heads, head = i / kPageSize % kv.kv_heads;
-    kv.key(page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
-    kv.value(page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
+    kv_key(kv, page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
+    kv_value(kv, page, head, i % kPageSize).write(rows.row(next++ % rows.rows));
   }
   return kv;
 }

@@ -270,7 +270,7 @@ TEST(Checkpoint, StateOfAnotherModelIsRefused) {
   save_checkpoint(folder.path(), 1, a.trainer, {}, {}, Json::object());
   const auto found = newest_checkpoint(folder.path());
   ASSERT_TRUE(found);
-  Training other(tiny_model(*make_ops(Training::shared_pool()), tiny_config(65)));
+  Training other(tiny_model(Training::shared_ops(), tiny_config(65)));
   EXPECT_THROW(load_trainer_state(*found, other.trainer), InputError);
   // A reference of another size than the weights.
   save_checkpoint(folder.path(), 2, a.trainer, std::vector<float>(100, 1.0f), {}, Json::object());

@@ -30,6 +30,7 @@ class Inspector {
   requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void look(const T&) const {}
   void look(const Routing&) const {}
   void look(const AdamW&) const {}
+  void look(const LogitShape&) const {}
 
   void look(std::nullptr_t) const {}
   // One value at least; null where an operand may be left out.
@@ -374,6 +375,14 @@ void FencedOps::log_softmax_backward(Tensor logits, std::span<const int32_t> tar
                                      const float* dlogprob, const float* max, const float* log_sum,
                                      float scale) {
   inside<&Ops::log_softmax_backward>(logits, targets, dlogprob, max, log_sum, scale);
+}
+
+void FencedOps::shape_logits(Tensor logits, std::span<const LogitShape> shapes) {
+  inside<&Ops::shape_logits>(logits, shapes);
+}
+
+void FencedOps::argmax(ConstTensor logits, int32_t* token, float* value) {
+  inside<&Ops::argmax>(logits, token, value);
 }
 
 void FencedOps::sample(ConstTensor logits, const float* uniform, int32_t* token) {

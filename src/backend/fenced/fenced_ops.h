@@ -93,6 +93,8 @@ class FencedOps : public Ops {
                    float* log_sum, float* entropy) override;
   void log_softmax_backward(Tensor logits, std::span<const int32_t> targets, const float* dlogprob,
                             const float* max, const float* log_sum, float scale) override;
+  void shape_logits(Tensor logits, std::span<const LogitShape> shapes) override;
+  void argmax(ConstTensor logits, int32_t* token, float* value) override;
   void sample(ConstTensor logits, const float* uniform, int32_t* token) override;
   void scale(Tensor x, float factor) override;
   double sum_squares(std::span<const float> x) override;
