@@ -110,8 +110,9 @@ TEST_F(EngineTest, SeesNewWeightsInTheMiddleOfARequest) {
   Engine engine(model_, *ops_, {});
   const int64_t id = engine.submit(r);
   for (int i = 0; i < 10; ++i) engine.step();
-  for (float& w : model_.masters()) w *= 0.9f;
-  model_.repack(*ops_);
+  change_masters(model_, *ops_, [](std::span<float> masters) {
+    for (float& w : masters) w *= 0.9f;
+  });
   run(engine, {id});
   const Completion c = engine.take(id)[0];
   const std::vector<float> expected = scores(model_, *ops_, r.prompt, c.ids, {});

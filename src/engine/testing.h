@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "model/testing.h"
 #include "model/token_scores.h"
 #include "text/number_tokenizer.h"
 
@@ -38,8 +39,9 @@ inline Model make_model(Ops& ops, KvType cache = KvType::kF32) {
   c.qk_norm = true;
   Model m = Model::create(c, 7, ops, DType::kF32);
   Rng rng(8);
-  for (float& w : m.masters()) w += static_cast<float>(0.2 * rng.normal());
-  m.repack(ops);
+  change_masters(m, ops, [&](std::span<float> masters) {
+    for (float& w : masters) w += static_cast<float>(0.2 * rng.normal());
+  });
   return m;
 }
 

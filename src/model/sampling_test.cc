@@ -21,7 +21,9 @@ Tensor one_row(std::vector<float>& row) {
 
 std::vector<float> shaped(const SamplingParams& params, std::vector<float> row) {
   static ThreadPool pool(2);
-  static const auto cpu = make_ops(pool), ref = make_ops(pool, "ref");
+  // Rows of the host: whatever R1_ISA says.
+  static const auto cpu = make_ops(pool, available_backends().back().isa),
+                    ref = make_ops(pool, "ref");
   std::vector<float> plainly = row;
   const LogitShape shape = params.shape();
   cpu->shape_logits(one_row(row), {&shape, 1});
@@ -148,7 +150,7 @@ TEST(ShapeLogits, WhateverTheRow) {
 TEST(TokenDistributions, GreedyRowsAreAsMasked) {
   constexpr int64_t kRows = 40, kVocab = 50;
   ThreadPool pool(2);
-  const auto ops = make_ops(pool);
+  const auto ops = make_ops(pool, available_backends().back().isa);
   Rng rng(3);
   std::vector<float> logits(kRows * kVocab), uniform(kRows);
   std::vector<SamplingParams> params(kRows);
