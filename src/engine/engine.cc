@@ -56,6 +56,7 @@ Engine::Engine(const Model& model, Ops& ops, const EngineOptions& options,
       scheduler_(store_,
                  {options_.max_sequences, options_.max_batch_tokens, options_.prefill_chunk}),
       sampler_(model, ops),
+      activations_(Activations::Keep::kNothing, ops.memory()),
       weights_(model.version()),
       hidden_(
           Buffer::of_floats(options_.max_sequences * model.config().hidden_size, ops.memory())) {

@@ -114,7 +114,7 @@ class Engine {
   KvStore store_;
   Scheduler scheduler_;
   Sampler sampler_;
-  Activations activations_{Activations::Keep::kNothing};
+  Activations activations_;
   uint64_t weights_ = 0;  // the model's version that the keys are of
 
   std::map<int64_t, std::unique_ptr<Group>> groups_;  // by id; done ones stay until taken

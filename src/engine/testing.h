@@ -85,10 +85,10 @@ inline std::vector<float> scores(const Model& model, Ops& ops, const std::vector
   for (size_t i = prompt.size() - 1; i < inputs.size(); ++i) {
     batch.outputs.push_back(static_cast<int32_t>(i));
   }
-  KvCache kv(model.config(), model.config().num_hidden_layers, pages_for(rows));
-  Activations memory(Activations::Keep::kNothing);
+  KvCache kv(model.config(), model.config().num_hidden_layers, pages_for(rows), ops.memory());
+  Activations memory(Activations::Keep::kNothing, ops.memory());
   const int64_t count = static_cast<int64_t>(ids.size()), width = model.config().hidden_size;
-  Buffer hidden = Buffer::of_floats(count * width);
+  Buffer hidden = Buffer::of_floats(count * width, ops.memory());
   forward(model, batch, kv, ops, memory, {hidden.floats(), count, width});
   std::vector<float> logprob(ids.size());
   score_tokens(model, {hidden.floats(), count, width}, ids, sampling, ops, logprob.data(), nullptr);
