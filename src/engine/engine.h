@@ -125,7 +125,7 @@ class Engine {
   Batch batch_;
   std::vector<int32_t> chunk_;
   Buffer hidden_;
-  DeviceBatch forks_;  // the copies that launching makes
+  DeviceBatch forks_;             // the copies that launching makes
   std::vector<Branch*> sampled_;  // whose next token each row of hidden_ gives
   std::vector<DrawRow> rows_;
   EngineStats stats_;
