@@ -91,7 +91,7 @@ TEST(OpBench, ChecksWhatTheOpChanges) {
   }
 }
 
-// Whatever Ops declares, the table times.
+// Whatever Ops declares, the table times; but for what moves memory between it and the host.
 TEST(OpBench, ListsEveryOp) {
   std::set<std::string> listed, declared;
   for (const OpEntry& entry : op_entries()) listed.insert(entry.op);
@@ -100,6 +100,7 @@ TEST(OpBench, ListsEveryOp) {
   for (std::sregex_iterator it(header.begin(), header.end(), member), end; it != end; ++it) {
     declared.insert((*it)[1]);
   }
+  for (const char* moves : {"zero", "copy", "upload", "download", "begin"}) declared.erase(moves);
   EXPECT_GT(declared.size(), 25u);
   EXPECT_EQ(listed, declared);
 }

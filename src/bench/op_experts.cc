@@ -31,57 +31,126 @@ std::string text(const char* name, int64_t value) {
   return std::string(name) + "=" + std::to_string(value);
 }
 
+// Whether experts' products are a list of them, or one op over sorted copies; and of what.
+enum class Form { kList, kPacked, kMapped };
+
 // Every expert gets the same number of copies.
-OpCall matmuls_call(OpSize size) {
+struct Copies {
+  Copies(OpCall& c, OpSize size) : m(experts_of(size)), each(m.t * m.k / m.e) {
+    c.shape =
+        std::to_string(m.e) + " x " + text("T", each) + " " + text("N", m.f) + " " + text("K", m.c);
+    c.flops = 2.0 * products() * static_cast<double>(each);
+    const auto bounds = c.shuffled(m.e + 1, m.e + 1);
+    for (size_t e = 0; e < bounds.size(); ++e) bounds[e] = static_cast<int32_t>(e) * int(each);
+    first = bounds.data();
+  }
+  double products() const { return static_cast<double>(m.e * m.f * m.c); }
+  double rows() const { return static_cast<double>(m.e * each); }
+  Tensor of(const Tensor& all, int64_t e) const { return all.slice_rows(e * each, each); }
+
+  Experts m;
+  int64_t each;
+  const int32_t* first;
+};
+
+OpCall products_call(OpSize size, Form form) {
   OpCall c;
-  const Experts m = experts_of(size);
-  const int64_t rows = m.t * m.k / m.e;
-  c.shape =
-      std::to_string(m.e) + " x " + text("T", rows) + " " + text("N", m.f) + " " + text("K", m.c);
-  std::vector<PackedWeight> weights;
+  const Copies copies(c, size);
+  const Experts& m = copies.m;
+  const Tensor x = c.random(m.e * copies.each, m.c), out = c.zeros(x.rows, m.f);
   std::vector<Tensor> matrices;
-  std::vector<ConstTensor> inputs;
+  std::vector<PackedWeight> packed;
+  std::vector<MappedWeight> mapped;
   for (int64_t e = 0; e < m.e; ++e) {
     matrices.push_back(c.random(m.f, m.c));
-    weights.push_back(
+    packed.push_back(
         {DType::kF32, m.f, m.c, c.zeros(1, panel_bytes(DType::kF32, m.f, m.c) / 4).data});
-    inputs.push_back(c.random(rows, m.c));
-    c.outputs.push_back(c.zeros(rows, m.f));
+    mapped.push_back(
+        {DType::kF32, m.f, m.c, reinterpret_cast<const std::byte*>(matrices.back().data)});
   }
-  const double products = static_cast<double>(m.e * m.f * m.c);
-  c.flops = 2.0 * products * static_cast<double>(rows);
-  c.read = 4.0 * (products + static_cast<double>(m.e * rows * m.c));
-  c.written = 4.0 * static_cast<double>(m.e * rows * m.f);
+  c.read = 4.0 * (copies.products() + copies.rows() * static_cast<double>(m.c));
+  c.written = 4.0 * copies.rows() * static_cast<double>(m.f);
   c.prepare = [=](Ops& ops) {
-    for (size_t e = 0; e < weights.size(); ++e) ops.pack(matrices[e], weights[e]);
+    for (size_t e = 0; e < packed.size(); ++e) ops.pack(matrices[e], packed[e]);
   };
-  c.run = [=, outputs = c.outputs](Ops& ops) {
+  c.run = [=](Ops& ops) {
+    if (form == Form::kPacked) return ops.matmul_experts(x, packed, copies.first, out);
+    if (form == Form::kMapped) {
+      std::vector<std::span<const MappedWeight>> parts;
+      for (const MappedWeight& w : mapped) parts.emplace_back(&w, 1);
+      return ops.matmul_mapped_experts(x, parts, copies.first, out);
+    }
     std::vector<Product> list;
-    for (size_t e = 0; e < weights.size(); ++e) {
-      const ConstTensor& out = outputs[e];
-      list.push_back({inputs[e], &weights[e], {const_cast<float*>(out.data), out.rows, out.cols}});
+    for (int64_t e = 0; e < copies.m.e; ++e) {
+      list.push_back({copies.of(x, e), &packed[static_cast<size_t>(e)], copies.of(out, e)});
     }
     ops.matmuls(list);
+  };
+  c.outputs = {out};
+  return c;
+}
+
+OpCall weight_gradients_call(OpSize size, Form form) {
+  OpCall c;
+  const Copies copies(c, size);
+  const Experts& m = copies.m;
+  const Tensor dout = c.random(m.e * copies.each, m.f), x = c.random(dout.rows, m.c);
+  std::vector<Tensor> dw;
+  for (int64_t e = 0; e < m.e; ++e) {
+    dw.push_back(c.random(m.f, m.c));
+    c.outputs.push_back(dw.back());
+  }
+  c.read = 4.0 * (copies.products() + copies.rows() * static_cast<double>(m.c + m.f));
+  c.written = 4.0 * copies.products();
+  c.run = [=](Ops& ops) {
+    if (form == Form::kPacked) {
+      return ops.matmul_experts_backward_weight(dout, x, DType::kF32, copies.first, dw);
+    }
+    std::vector<WeightGradient> list;
+    for (int64_t e = 0; e < copies.m.e; ++e) {
+      list.push_back(
+          {copies.of(dout, e), copies.of(x, e), DType::kF32, dw[static_cast<size_t>(e)]});
+    }
+    ops.matmuls_backward_weight(list);
   };
   return c;
 }
 
-OpCall weight_gradients_call(OpSize size) {
+// Each row goes to K neighbours among the experts.
+OpCall sort_call(OpSize size) {
   OpCall c;
   const Experts m = experts_of(size);
-  const int64_t rows = m.t * m.k / m.e;
-  c.shape =
-      std::to_string(m.e) + " x " + text("T", rows) + " " + text("N", m.f) + " " + text("K", m.c);
-  std::vector<WeightGradient> list;
-  for (int64_t e = 0; e < m.e; ++e) {
-    list.push_back({c.random(rows, m.f), c.random(rows, m.c), DType::kF32, c.random(m.f, m.c)});
-    c.outputs.push_back(list.back().dw);
+  c.shape = text("T", m.t) + " " + text("E", m.e) + " " + text("K", m.k);
+  const std::span<int32_t> start = c.shuffled(m.t, m.e - m.k + 1);
+  const std::span<int32_t> expert = c.shuffled(m.t * m.k, 1), slot = c.shuffled(m.t * m.k, 1);
+  const std::span<int32_t> row = c.shuffled(m.t * m.k, 1), first = c.shuffled(m.e + 1, 1);
+  for (size_t i = 0; i < expert.size(); ++i) {
+    const auto k = static_cast<size_t>(m.k);
+    expert[i] = start[i / k] + static_cast<int32_t>(i % k);
   }
-  const double products = static_cast<double>(m.e * m.f * m.c);
-  c.flops = 2.0 * products * static_cast<double>(rows);
-  c.read = 4.0 * (products + static_cast<double>(m.e * rows * (m.c + m.f)));
-  c.written = 4.0 * products;
-  c.run = [=](Ops& ops) { ops.matmuls_backward_weight(list); };
+  c.read = 4.0 * static_cast<double>(expert.size());
+  c.written = 4.0 * static_cast<double>(slot.size() + row.size() + first.size());
+  c.run = [=](Ops& ops) {
+    ops.sort_by_expert(expert, m.k, m.e, slot.data(), row.data(), first.data());
+  };
+  c.exact = {slot, row, first};
+  return c;
+}
+
+OpCall count_call(OpSize size) {
+  OpCall c;
+  const Copies copies(c, size);
+  const int64_t experts = copies.m.e;
+  c.shape = text("E", experts);
+  c.flops = 0;
+  const Tensor memory = c.zeros(1, 2 * experts);
+  const std::span<int64_t> loads(reinterpret_cast<int64_t*>(memory.data),
+                                 static_cast<size_t>(experts));
+  c.read = 12.0 * static_cast<double>(experts);
+  c.written = 8.0 * static_cast<double>(experts);
+  c.reset = [=](Ops&) { std::fill(loads.begin(), loads.end(), 0); };
+  c.run = [=](Ops& ops) { ops.count_copies(copies.first, loads); };
+  c.exact = {{reinterpret_cast<const int32_t*>(memory.data), static_cast<size_t>(2 * experts)}};
   return c;
 }
 
@@ -157,11 +226,19 @@ std::vector<OpEntry> expert_entries() {
     return OpEntry{op, DType::kF32, tolerance, std::move(make)};
   };
   return {
-      entry("matmuls", 1e-5, matmuls_call),
-      entry("matmuls_backward_weight", 1e-5, weight_gradients_call),
+      entry("matmuls", 1e-5, [](OpSize s) { return products_call(s, Form::kList); }),
+      entry("matmuls_backward_weight", 1e-5,
+            [](OpSize s) { return weight_gradients_call(s, Form::kList); }),
       entry("copy_heads", 0, copy_heads_call),
       entry("route", 1e-5, [](OpSize s) { return route_call(s, false); }),
       entry("route_backward", 1e-5, [](OpSize s) { return route_call(s, true); }),
+      entry("sort_by_expert", 0, sort_call),
+      entry("count_copies", 0, count_call),
+      entry("matmul_experts", 1e-5, [](OpSize s) { return products_call(s, Form::kPacked); }),
+      entry("matmul_mapped_experts", 1e-5,
+            [](OpSize s) { return products_call(s, Form::kMapped); }),
+      entry("matmul_experts_backward_weight", 1e-5,
+            [](OpSize s) { return weight_gradients_call(s, Form::kPacked); }),
       entry("combine_rows", 1e-5, [](OpSize s) { return combine_call(s, false); }),
       entry("combine_rows_backward", 1e-5, [](OpSize s) { return combine_call(s, true); }),
   };

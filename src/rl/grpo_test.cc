@@ -239,11 +239,13 @@ TEST(Grpo, AResumedRunGoesOnTheSame) {
   a.grpo->step(0);
   const std::vector<float> weights = a.weights();
   const std::span<const float> held = a.grpo->reference();
-  const std::vector<float> reference(held.begin(), held.end());
+  const std::vector<float> reference = downloaded(a.ops, held);
   b.ops.upload(weights.data(), b.model.masters().data(), b.model.masters().size_bytes());
   b.model.repack(*ops);
-  std::copy(a.trainer.moment1().begin(), a.trainer.moment1().end(), b.trainer.moment1().begin());
-  std::copy(a.trainer.moment2().begin(), a.trainer.moment2().end(), b.trainer.moment2().begin());
+  ops->copy(a.trainer.moment1().data(), b.trainer.moment1().data(),
+            a.trainer.moment1().size_bytes());
+  ops->copy(a.trainer.moment2().data(), b.trainer.moment2().data(),
+            a.trainer.moment2().size_bytes());
   b.trainer.set_updates(a.trainer.updates());
   b.grpo->set_reference(reference);
   const GrpoStep x = a.grpo->step(1), y = b.grpo->step(1);
