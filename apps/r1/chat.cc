@@ -13,7 +13,7 @@
 #include "engine/engine.h"
 #include "line_editor.h"
 #include "session.h"
-#include "tasks/countdown.h"
+#include "tasks/task.h"
 #include "text/think.h"
 #include "text/unicode.h"
 
@@ -41,29 +41,15 @@ struct Options {
   bool fold = false;
 };
 
-// "3 7 8 53" or "3, 7, 8 = 53": all numbers, the last one the target.
-std::optional<CountdownProblem> parse_puzzle(const std::string& line) {
-  std::vector<int64_t> numbers;
-  for (size_t i = 0; i < line.size();) {
-    if (line[i] >= '0' && line[i] <= '9') {
-      int64_t value = 0;
-      for (; i < line.size() && line[i] >= '0' && line[i] <= '9'; ++i) {
-        value = std::min<int64_t>(value * 10 + (line[i] - '0'), 100000);
-      }
-      numbers.push_back(value);
-    } else if (std::string_view(" ,;=>-").find(line[i]) != std::string_view::npos) {
-      ++i;
-    } else {
-      return std::nullopt;
-    }
+// The task whose prompts begin with a token of the model's vocabulary: what it was made for.
+std::unique_ptr<Task> task_of(const OpenModel& model) {
+  if (model.chat) return nullptr;
+  for (const std::string& name : task_names()) {
+    auto task = make_task(name);
+    const auto hint = task->chat_hint();
+    if (hint && model.tokenizer.encode(hint->opening).size() == 1) return task;
   }
-  if (numbers.size() < 3) return std::nullopt;
-  CountdownProblem problem;
-  problem.target = numbers.back();
-  numbers.pop_back();
-  std::sort(numbers.begin(), numbers.end());
-  problem.numbers = std::move(numbers);
-  return problem;
+  return nullptr;
 }
 
 // The longest conversation that the model and the engine's cache hold.
@@ -82,9 +68,8 @@ class Chat {
         engine_(model.model, ops, engine_options(context_), &model.tokenizer),
         thinking_(o.thinking),
         folded_(o.fold),
+        task_(task_of(model)),
         system_(o.system) {
-    // A model whose vocabulary has the prompt's word as one token was made for Countdown.
-    countdown_ = !model.chat && model.tokenizer.encode("Numbers:").size() == 1;
     reset();
   }
 
@@ -113,8 +98,8 @@ class Chat {
 
   void greet() const {
     say("%s  (/help, /again: another try, /quit)\n", model_.files.path.c_str());
-    if (countdown_) {
-      say("This model plays Countdown: give numbers and a target, as in 3 7 8 = 53\n");
+    if (task_) {
+      say("%s\n", task_->chat_hint()->text.c_str());
     } else if (!model_.chat) {
       say("This model has no chat template: it goes on from each line, and remembers nothing.\n");
     }
@@ -223,16 +208,15 @@ class Chat {
     return true;
   }
 
-  // A model without a chat template goes on from the line; a Countdown model gets a puzzle.
+  // A model without a chat template goes on from the line; one made for a task gets a problem.
   void continue_line(const std::string& line) {
-    const auto puzzle = countdown_ ? parse_puzzle(line) : std::nullopt;
-    const Problem problem =
-        puzzle ? make_countdown_problem(*puzzle) : Problem{line + "\n", "", "", {}};
+    const auto stated = task_ ? task_->read_problem(line) : std::nullopt;
+    const Problem problem = stated ? *stated : Problem{line + "\n", "", "", {}};
     const Completion c =
         answer({model_.tokenizer.encode(problem.prompt), opens_thinking(problem.prompt)});
     messages_.push_back({{"role", "user"}, {"content", line}});  // for /save alone
     messages_.push_back({{"role", "assistant"}, {"content", c.text}});
-    note(c, puzzle ? ", " + make_task("countdown")->verify(problem, c.text).reason : "");
+    note(c, stated ? ", " + task_->verify(problem, c.text).reason : "");
   }
 
   // Streams the answer to the terminal. Ctrl-C ends it where it is.
@@ -277,7 +261,8 @@ class Chat {
   const int64_t context_;
   Engine engine_;
   ThinkingBudget thinking_;
-  bool countdown_ = false, folded_ = false;
+  bool folded_ = false;
+  std::unique_ptr<Task> task_;
   std::string system_, last_question_, last_thinking_;
   OrderedJson messages_;  // with the answers' thinking; the template leaves it out
   uint64_t turn_ = 0;

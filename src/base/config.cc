@@ -55,6 +55,9 @@ struct Expected {
   std::string operator()(const T*) const {
     return "a whole number" + limits_text(limits);
   }
+  std::string operator()(const std::vector<double>*) const {
+    return "a list of numbers" + limits_text(limits);
+  }
   template <class T>
   std::string operator()(const std::vector<T>*) const {
     return "a list of whole numbers" + limits_text(limits);
@@ -250,7 +253,8 @@ Json parse_value(const ConfigField& field, bool entry, const std::string& path,
   const bool is_string = std::holds_alternative<std::string*>(field.value);
   const bool strings = std::holds_alternative<std::vector<std::string>*>(field.value);
   const bool numbers = std::holds_alternative<std::vector<int>*>(field.value) ||
-                       std::holds_alternative<std::vector<int64_t>*>(field.value);
+                       std::holds_alternative<std::vector<int64_t>*>(field.value) ||
+                       std::holds_alternative<std::vector<double>*>(field.value);
   const bool quoted = text.starts_with('"') || text.starts_with('\'');
   std::string toml = text;
   if (is_string && !quoted) {

@@ -54,7 +54,8 @@ inline ConfigLimits one_of(std::vector<std::string> choices) {
 // A map is a table whose keys are the user's: a task's knobs.
 using ConfigPointer =
     std::variant<bool*, int*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*,
-                 std::vector<int>*, std::vector<int64_t>*, std::map<std::string, int64_t>*>;
+                 std::vector<int>*, std::vector<int64_t>*, std::vector<double>*,
+                 std::map<std::string, int64_t>*>;
 
 struct ConfigField {
   std::string section;  // path of the struct it is in; "" for the outermost

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "base/error.h"
 #include "base/testing.h"
 
@@ -44,6 +43,7 @@ struct Config {
   std::vector<std::string> stages = {"grpo"};
   std::vector<int> widths;
   std::vector<int64_t> sizes = {1, 2};
+  std::vector<double> weights;
   Middle grpo;
 
   template <class V>
@@ -55,6 +55,7 @@ struct Config {
     v("stages", stages, "in order", one_of({"grpo", "sft", "eval"}));
     v("widths", widths, "widths", at_least(1));
     v("sizes", sizes, "sizes");
+    v("weights", weights, "weights", at_least(0));
   }
 };
 
@@ -82,6 +83,7 @@ seed = 9223372036854775807
 stages = ["sft", "grpo"]
 widths = [3, 4]
 sizes = []
+weights = [1, 0.5]
 grpo.steps = 7
 [grpo.optimizer]
 beta1 = 1
@@ -96,6 +98,7 @@ numbers = 4
   EXPECT_EQ(c.stages, (std::vector<std::string>{"sft", "grpo"}));
   EXPECT_EQ(c.widths, (std::vector<int>{3, 4}));
   EXPECT_TRUE(c.sizes.empty());
+  EXPECT_EQ(c.weights, (std::vector<double>{1, 0.5}));
   EXPECT_EQ(c.grpo.steps, 7);
   EXPECT_EQ(c.grpo.optimizer.beta1, 1.0);
   EXPECT_FALSE(c.grpo.optimizer.fused);
@@ -142,6 +145,8 @@ TEST(Config, WrongValues) {
             "recipe.toml:1: widths: expected a list of whole numbers of at least 1, found 0");
   EXPECT_EQ(read_error("widths = 3"),
             "recipe.toml:1: widths: expected a list of whole numbers of at least 1, found 3");
+  EXPECT_EQ(read_error("weights = [1, -0.5]"),
+            "recipe.toml:1: weights: expected a list of numbers of at least 0, found -0.5");
   EXPECT_EQ(read_error("grpo.knobs = { a = true }"),
             "recipe.toml:1: grpo.knobs: expected a table of whole numbers, found true");
   EXPECT_EQ(read_error("grpo = 3"), "recipe.toml:1: grpo: expected a table, found 3");
@@ -170,7 +175,7 @@ TEST(Config, Set) {
   Config c;
   for (const char* assignment :
        {"grpo.learning_rate=3e-4", "name=has = and \"quotes\"", "grpo.loss_type=\"dapo\"",
-        "stages=sft,grpo", "widths=[5, 6]", "sizes=7,8", "grpo.knobs.max=12",
+        "stages=sft,grpo", "widths=[5, 6]", "sizes=7,8", "weights=1,0.1", "grpo.knobs.max=12",
         "grpo.optimizer.fused=false", "seed=42"}) {
     set_config(assignment, c);
   }
@@ -180,6 +185,7 @@ TEST(Config, Set) {
   EXPECT_EQ(c.stages, (std::vector<std::string>{"sft", "grpo"}));
   EXPECT_EQ(c.widths, (std::vector<int>{5, 6}));
   EXPECT_EQ(c.sizes, (std::vector<int64_t>{7, 8}));
+  EXPECT_EQ(c.weights, (std::vector<double>{1, 0.1}));
   EXPECT_EQ(c.grpo.knobs.at("max"), 12);
   EXPECT_FALSE(c.grpo.optimizer.fused);
   EXPECT_EQ(c.seed, 42u);

@@ -99,7 +99,15 @@ std::optional<CheckpointInfo> newest_checkpoint(const fs::path& folder) {
   return std::nullopt;
 }
 
-void prune_checkpoints(const fs::path& folder, int64_t keep) {
+CheckpointInfo checkpoint_at(const fs::path& folder, int64_t step) {
+  const fs::path path = path_of(folder, step);
+  if (!manifest_matches(path)) {
+    throw InputError(path.string() + ": no checkpoint, or a damaged one");
+  }
+  return {path, step, read_trainer_state(path).value("state", Json::object())};
+}
+
+void prune_checkpoints(const fs::path& folder, int64_t keep, const std::set<int64_t>& named) {
   const auto steps = steps_in(folder);
   keep = std::max<int64_t>(1, keep);
   if (static_cast<int64_t>(steps.size()) <= keep) return;
@@ -110,6 +118,7 @@ void prune_checkpoints(const fs::path& folder, int64_t keep) {
       kept += manifest_matches(path) ? 1 : 0;
       continue;
     }
+    if (named.contains(step)) continue;
     std::error_code ignored;
     fs::remove_all(path, ignored);
   }

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 
 #include "base/json.h"
 
@@ -36,8 +37,11 @@ Json read_trainer_state(const std::filesystem::path& checkpoint);
 void write_checkpoint(const std::filesystem::path& folder, int64_t step,
                       const std::function<void(const std::filesystem::path& temporary)>& write);
 
-// Removes all checkpoints older than the newest `keep` whose files match their manifests: a damaged
-// one never takes the place of a whole one.
-void prune_checkpoints(const std::filesystem::path& folder, int64_t keep);
+// Removes all checkpoints older than the newest `keep` whose files match their manifests, but for
+// those of the steps `named`: a damaged one never takes the place of a whole one.
+void prune_checkpoints(const std::filesystem::path& folder, int64_t keep,
+                       const std::set<int64_t>& named = {});
+// The checkpoint of that step. InputError if it is missing or its files do not match its manifest.
+CheckpointInfo checkpoint_at(const std::filesystem::path& folder, int64_t step);
 
 }  // namespace r1

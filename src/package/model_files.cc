@@ -156,8 +156,25 @@ fs::path resolve_model(const std::string& model) {
                    shipped_models().string() + ", not in " + hugging_face_cache().string());
 }
 
+namespace {
+
+// What a config.json says of special tokens and ModelConfig does not know: adds it to `file`.
+void keep_token_ids(const fs::path& file, const Json& from) {
+  Json config = parse_json(read_file(file), file.string());
+  bool any = false;
+  for (const char* key : {"bos_token_id", "pad_token_id"}) {
+    if (config.contains(key) || !from.contains(key)) continue;
+    config[key] = from[key];
+    any = true;
+  }
+  if (any) write_file_atomic(file, config.dump(2) + "\n");
+}
+
+}  // namespace
+
 void save_model(const fs::path& folder, const Model& model, const ModelCompanions& companions) {
   model.save(folder);
+  keep_token_ids(folder / "config.json", companions.config_json);
   Json generation = companions.generation;
   if (generation.empty()) {
     generation = {{"do_sample", true}, {"temperature", 1.0}};

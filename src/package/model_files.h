@@ -39,14 +39,14 @@ using TokenizerFiles = std::map<std::string, std::string>;
 // What goes with a model's weights and config wherever they go.
 struct ModelCompanions {
   TokenizerFiles tokenizer;
-  Json generation = Json::object();  // generation_config.json
+  Json generation = Json::object();   // generation_config.json
+  Json config_json = Json::object();  // config.json as it stands; of a GGUF file, what it would be
 };
 
 // An open model. Its weights are mapped, not read.
 struct ModelFiles : ModelCompanions {
   std::filesystem::path path;  // as resolve_model gives it
   ModelConfig config;
-  Json config_json;  // config.json as it stands; of a GGUF file, what it would be
   std::shared_ptr<const TensorSource> tensors;
 
   // Where `file` ("tokenizer.json"), or what stands for it, is: for messages.
@@ -56,8 +56,9 @@ struct ModelFiles : ModelCompanions {
 ModelFiles open_model_files(const std::filesystem::path& path);
 
 // Writes a Hugging Face folder: config.json, model.safetensors and what goes with them, each
-// atomically. The model must be of Use::kTraining. Where there is no generation_config.json, it
-// says to sample at temperature 1 and to stop where the config does.
+// atomically. The model must be of Use::kTraining. Its config.json is r1's, with the ids of special
+// tokens that the companions' has beside. Where there is no generation_config.json, it says to
+// sample at temperature 1 and to stop where the config does.
 void save_model(const std::filesystem::path& folder, const Model& model,
                 const ModelCompanions& companions);
 

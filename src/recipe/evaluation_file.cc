@@ -25,7 +25,9 @@ GradedCompletion completion_of(const Json& row) {
   row.at("ids").get_to(out.completion.ids);
   out.completion.reason = finish_reason(row.at("finish_reason"));
   out.completion.thinking_tokens = row.at("thinking_tokens");
-  out.verdict = {row.at("reward"), row.at("reason"), row.at("parsed")};
+  // Older files do not say `correct`: then a reward of 1 did.
+  const double reward = row.at("reward");
+  out.verdict = {reward, row.at("reason"), row.at("parsed"), row.value("correct", reward >= 1)};
   out.vote = row.at("vote");
   return out;
 }
@@ -72,6 +74,7 @@ void EvaluationFile::add(int64_t budget, uint64_t problem, const std::string& pr
   for (const GradedCompletion& c : group.completions) {
     completions.push_back({{"text", c.text},
                            {"reward", c.verdict.reward},
+                           {"correct", c.verdict.correct},
                            {"reason", c.verdict.reason},
                            {"parsed", c.verdict.parsed},
                            {"vote", c.vote},

@@ -20,7 +20,7 @@ bool majority_is_right(const RolloutGroup& group, size_t k) {
   const auto best = std::max_element(
       votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return best != votes.end() &&
-         group.completions[static_cast<size_t>(best->first)].verdict.correct();
+         group.completions[static_cast<size_t>(best->first)].verdict.correct;
 }
 
 // Where every problem is all right or all wrong, resamples of all-equal problems would claim
@@ -49,7 +49,7 @@ Evaluation evaluate_groups(std::span<const RolloutGroup> groups) {
     R1_CHECK(static_cast<int64_t>(g.completions.size()) == out.samples);
     right.push_back(0);
     for (const GradedCompletion& c : g.completions) {
-      right.back() += c.verdict.correct() ? 1 : 0;
+      right.back() += c.verdict.correct ? 1 : 0;
       out.tokens_sampled += static_cast<int64_t>(c.completion.ids.size());
       out.thinking_tokens += c.completion.thinking_tokens;
       out.unparseable += c.verdict.parsed ? 0 : 1;

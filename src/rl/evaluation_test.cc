@@ -10,6 +10,7 @@ GradedCompletion completion(const std::string& text, bool right, int64_t tokens 
   GradedCompletion c;
   c.text = text;
   c.verdict.reward = right ? 1.0 : 0.0;
+  c.verdict.correct = right;
   c.verdict.parsed = text.find("<answer>") != std::string::npos;
   c.completion.ids.assign(static_cast<size_t>(tokens), 7);
   c.completion.reason = reason;

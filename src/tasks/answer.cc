@@ -31,7 +31,7 @@ Verdict grade(std::string_view completion,
   if (text.size() > kMaxAnswerBytes) return {0, "unparseable", false};
   const std::optional<bool> right = check(text);
   if (!right) return {0, "unparseable", false};
-  return *right ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
+  return *right ? Verdict::right() : Verdict::wrong();
 }
 
 std::optional<Rational> stated_number(std::string_view answer) {

@@ -55,11 +55,11 @@ TEST(StatedNumber, IsNothingWhereTheSidesDisagreeOrAreNoNumbers) {
 TEST(VerifyNumber, ComparesValuesNotSpellings) {
   const char* third = R"({"answer": "-7/3"})";
   for (const char* answer : {"-7/3", "−7/3", "-14/6", "x = -7/3", " -7 / 3 "}) {
-    EXPECT_TRUE(judge("linear-equation", third, answer).correct()) << answer;
+    EXPECT_TRUE(judge("linear-equation", third, answer).correct) << answer;
   }
-  EXPECT_TRUE(judge("linear-equation", R"({"answer": "5/2"})", "2.50").correct());
-  EXPECT_TRUE(judge("linear-equation", R"({"answer": "2.5"})", "x = 10/4").correct());
-  EXPECT_TRUE(judge("multiplication", R"({"answer": 1234567})", "1,234,567").correct());
+  EXPECT_TRUE(judge("linear-equation", R"({"answer": "5/2"})", "2.50").correct);
+  EXPECT_TRUE(judge("linear-equation", R"({"answer": "2.5"})", "x = 10/4").correct);
+  EXPECT_TRUE(judge("multiplication", R"({"answer": 1234567})", "1,234,567").correct);
   EXPECT_EQ(judge("linear-equation", third, "-2.333").reason, "wrong");
   EXPECT_EQ(judge("linear-equation", third, "7/3").reason, "wrong");
   EXPECT_EQ(judge("linear-equation", third, "-7/3 or 7/3").reason, "unparseable");
@@ -193,7 +193,7 @@ TEST(KnightsKnaves, AcceptsEveryOrderAndSpelling) {
         "Ann is a knight, Bob is a knave and Cleo is a "
         "knight.",
         "Ann = knight, Bob=knave, and Cleo = knight", "Ann:knight,Bob:knave,\nCleo:knight"}) {
-    EXPECT_TRUE(judge("knights-knaves", data, answer).correct()) << answer;
+    EXPECT_TRUE(judge("knights-knaves", data, answer).correct) << answer;
   }
   EXPECT_EQ(judge("knights-knaves", data, "Ann: knave, Bob: knave, Cleo: knight").reason, "wrong");
   for (const char* answer :
@@ -266,10 +266,10 @@ TEST(Sudoku4, EveryPuzzleHasOneOfThe288GridsAsItsOnlySolution) {
 
 TEST(Sudoku4, ReadsGridsAndSeesWhatIsWrong) {
   const char* data = R"({"puzzle": "1..434..21..4.21"})";
-  EXPECT_TRUE(judge("sudoku4", R"({"puzzle": "1234341221434321"})", "1234341221434321").correct());
+  EXPECT_TRUE(judge("sudoku4", R"({"puzzle": "1234341221434321"})", "1234341221434321").correct);
   EXPECT_TRUE(
       judge("sudoku4", R"({"puzzle": "1..43...2..3...1"})", "1 2 3 4\n3 4 1 2\n\t2143\n4321")
-          .correct());
+          .correct);
   EXPECT_EQ(judge("sudoku4", R"({"puzzle": "1..43...2..3...1"})", "1234341221434312").reason,
             "wrong");
   // A right grid, but of another puzzle.
@@ -293,10 +293,10 @@ TEST(Sorting, SortsEitherWayAndKeepsRepeatedNumbers) {
   const char* down = R"({"numbers": [3, 1, 12, 3, -2], "order": "descending"})";
   for (const char* answer : {"-2, 1, 3, 3, 12", "[-2,1,3,3,12]", "-2 1 3 3 12", "−2, 1, 3,\n3, 12",
                              "-2 , 1 , 3 , 3 , 12"}) {
-    EXPECT_TRUE(judge("sorting", up, answer).correct()) << answer;
+    EXPECT_TRUE(judge("sorting", up, answer).correct) << answer;
     EXPECT_EQ(judge("sorting", down, answer).reason, "wrong") << answer;
   }
-  EXPECT_TRUE(judge("sorting", down, "12, 3, 3, 1, -2").correct());
+  EXPECT_TRUE(judge("sorting", down, "12, 3, 3, 1, -2").correct);
   EXPECT_EQ(judge("sorting", up, "-2, 1, 3, 12").reason, "wrong");
   EXPECT_EQ(judge("sorting", up, "-2, 1, 3, 3, 12, 12").reason, "wrong");
   for (const char* answer : {"-2, 1, 3, 3, 12,", ", -2, 1", "-2,, 1", "-2; 1", "-2 < 1 < 3", "1.5",

@@ -56,7 +56,7 @@ class ChoiceVerifier : public Verifier {
     if (answer.kind == FinalAnswer::Kind::kNone) return {0, answer.reason, false};
     const auto given = letter_of(answer.text);
     if (!given) return {0, "unparseable", false};
-    return *given == *expected ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
+    return *given == *expected ? Verdict::right() : Verdict::wrong();
   }
   std::string vote(std::string_view completion) const override {
     const auto letter = letter_of(final_answer(completion).text);
@@ -82,7 +82,7 @@ class ExactVerifier : public Verifier {
     const auto expected = parse_number(problem.answer), number = parse_number(answer.text);
     if (expected && !number) return {0, "unparseable", false};
     const bool right = expected ? *number == *expected : answer.text == trim(problem.answer);
-    return right ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
+    return right ? Verdict::right() : Verdict::wrong();
   }
   std::string vote(std::string_view completion) const override {
     const FinalAnswer answer = final_answer(completion);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "tasks/countdown_traces.h"
 #include "tasks/expression.h"
 #include "tasks/knobs.h"
 
@@ -105,7 +106,7 @@ Verdict verify_expression(const CountdownProblem& problem, std::string_view text
   if (!expression->value) return {0, "division by zero", true};
   const Rational target(problem.target);
   if (!(*expression->value == target && *claim == target)) return {0, "wrong", true};
-  return {1, "correct", true};
+  return Verdict::right();
 }
 
 class Countdown : public Task {
@@ -145,6 +146,45 @@ class Countdown : public Task {
     std::vector<Problem> list;
     for (const CountdownProblem& p : of(split)) list.push_back(make_countdown_problem(p));
     return list;
+  }
+
+  WorkedExample worked_example(Rng& rng, const SolutionOptions& options) const override {
+    const TraceOptions traces(options);
+    if (rng.uniform() < traces.drill) return {"", countdown_drill(rng), false, " ="};
+    const Problem problem = sample(rng, Split::kTrain);
+    return {problem.prompt, countdown_trace(countdown_problem(problem), rng, traces)};
+  }
+
+  std::unique_ptr<Skills> skills() const override { return std::make_unique<CountdownSkills>(); }
+
+  std::optional<ChatHint> chat_hint() const override {
+    return ChatHint{"Numbers:",
+                    "This model plays Countdown: give numbers and a target, as in 3 7 8 = 53"};
+  }
+
+  // "3 7 8 53" or "3, 7, 8 = 53": all numbers, the last one the target.
+  std::optional<Problem> read_problem(std::string_view line) const override {
+    std::vector<int64_t> numbers;
+    for (size_t i = 0; i < line.size();) {
+      if (line[i] >= '0' && line[i] <= '9') {
+        int64_t value = 0;
+        for (; i < line.size() && line[i] >= '0' && line[i] <= '9'; ++i) {
+          value = std::min<int64_t>(value * 10 + (line[i] - '0'), 100000);
+        }
+        numbers.push_back(value);
+      } else if (std::string_view(" ,;=>-").find(line[i]) != std::string_view::npos) {
+        ++i;
+      } else {
+        return std::nullopt;
+      }
+    }
+    if (numbers.size() < 3) return std::nullopt;
+    CountdownProblem problem;
+    problem.target = numbers.back();
+    numbers.pop_back();
+    std::sort(numbers.begin(), numbers.end());
+    problem.numbers = std::move(numbers);
+    return make_countdown_problem(problem);
   }
 
   Verdict verify(const Problem& problem, std::string_view completion) const override {

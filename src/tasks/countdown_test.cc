@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
 #include "base/error.h"
+#include "tasks/countdown_traces.h"
 #include "tasks/expression.h"
 
 namespace r1 {
@@ -66,7 +68,7 @@ TEST(Countdown, AttemptsAreDistinctAndSayWhatTheyAreWorth) {
     EXPECT_GE(a.value, 1);
     EXPECT_LE(a.value, 99);
     EXPECT_TRUE(a.steps.starts_with(a.first_step)) << a.steps;
-    EXPECT_TRUE(judge({{3, 7, 8}, a.value}, a.expression).correct()) << a.expression;
+    EXPECT_TRUE(judge({{3, 7, 8}, a.value}, a.expression).correct) << a.expression;
   }
   EXPECT_TRUE(expressions.contains("(8 * 7) - 3"));
   // The one sum is there once, from the largest number down.
@@ -80,10 +82,10 @@ TEST(CountdownVerifier, AcceptsEveryRightSpelling) {
   for (const char* answer : {"(8 * 7) - 3", "8*7-3", " 7 × 8 − 3\n", "((8)*(7))-((3))",
                              "-3 + 8 · 7", "-(3 - 7*8)", "8 * 7 - 3 = 53", "8*7-3=53.0"}) {
     const Verdict v = judge(kProblem, answer);
-    EXPECT_TRUE(v.correct()) << answer << ": " << v.reason;
+    EXPECT_TRUE(v.correct) << answer << ": " << v.reason;
     EXPECT_TRUE(v.parsed) << answer;
   }
-  EXPECT_TRUE(judge({{2, 3, 8}, 12}, "8 ÷ 2 × 3").correct());
+  EXPECT_TRUE(judge({{2, 3, 8}, 12}, "8 ÷ 2 × 3").correct);
 }
 
 TEST(CountdownVerifier, DemandsEachNumberOnce) {
@@ -95,7 +97,7 @@ TEST(CountdownVerifier, DemandsEachNumberOnce) {
     EXPECT_TRUE(v.parsed) << answer;
   }
   // A number that is given twice is used twice.
-  EXPECT_TRUE(judge({{5, 5, 2}, 12}, "5 + 5 + 2").correct());
+  EXPECT_TRUE(judge({{5, 5, 2}, 12}, "5 + 5 + 2").correct);
   EXPECT_EQ(judge({{5, 5, 2}, 10}, "5 * 2").reason, "wrong numbers");
 }
 
@@ -120,8 +122,8 @@ TEST(CountdownVerifier, TellsWrongFromUnparseable) {
 
 TEST(CountdownVerifier, DividesExactly) {
   const CountdownProblem p{{3, 3, 8, 8}, 24};
-  EXPECT_TRUE(judge(p, "8 / (3 - 8 / 3)").correct());
-  EXPECT_TRUE(judge(p, "8 ÷ (3 − 8 ÷ 3) = 24").correct());
+  EXPECT_TRUE(judge(p, "8 / (3 - 8 / 3)").correct);
+  EXPECT_TRUE(judge(p, "8 ÷ (3 − 8 ÷ 3) = 24").correct);
   EXPECT_EQ(judge({{1, 3, 3}, 1}, "1 / 3 * 3").reason, "correct");
   EXPECT_EQ(judge({{2, 3, 7}, 10}, "7 / 2 * 3").reason, "wrong");  // 10.5 does not round
   EXPECT_EQ(judge({{3, 3, 8}, 24}, "8 / (3 - 3)").reason, "division by zero");
@@ -152,6 +154,60 @@ TEST(CountdownData, IsReadBackAndChecked) {
         R"({"numbers": 12, "target": 3})", R"({"numbers": [1, 2], "target": "3"})"}) {
     bad.data = parse_json(data, "test");
     EXPECT_THROW(countdown_problem(bad), InputError) << data;
+  }
+}
+
+// What training reads of a task, and what it measures.
+TEST(CountdownTask, WritesWorkedExamples) {
+  const auto task = make_task("countdown");
+  SolutionOptions options;
+  Rng rng(3);
+  const WorkedExample trace = task->worked_example(rng, options);
+  EXPECT_TRUE(trace.prompt.starts_with("Numbers: "));
+  EXPECT_TRUE(trace.completion.starts_with("<think>\n"));
+  EXPECT_TRUE(trace.ends);
+  EXPECT_TRUE(trace.learn_behind.empty());
+  // The same example as the task's parts write, draw by draw.
+  Rng same(3);
+  same.uniform();
+  const Problem problem = task->sample(same, Split::kTrain);
+  EXPECT_EQ(problem.prompt, trace.prompt);
+  EXPECT_EQ(countdown_trace(countdown_problem(problem), same, TraceOptions()), trace.completion);
+  set_config("drill=1", options);
+  const WorkedExample drill = task->worked_example(rng, options);
+  EXPECT_EQ(drill.prompt, "");
+  EXPECT_FALSE(drill.ends);
+  EXPECT_EQ(drill.learn_behind, " =");
+  EXPECT_NE(drill.completion.find(" = "), std::string::npos);
+}
+
+TEST(CountdownTask, MeasuresSkills) {
+  const auto skills = make_task("countdown")->skills();
+  ASSERT_NE(skills, nullptr);
+  skills->add(make_countdown_problem({{3, 7, 8}, 53}),
+              "<think>\n8 * 7 = 56, 56 - 3 = 53 vs 53 yes\n8 + 7 = 16, 16 - 3 = 13 vs 53 no\n"
+              "</think>\n<answer>(8 * 7) - 3</answer>");
+  std::map<std::string, SkillShare> shares;
+  for (const auto& [name, share] : skills->shares()) shares[name] = share;
+  EXPECT_EQ(shares["arithmetic"].right, 3);
+  EXPECT_EQ(shares["arithmetic"].total, 4);
+  EXPECT_EQ(shares["check_hit"].value(), 1.0);
+  EXPECT_EQ(shares["long"].value(), 0.0);
+  EXPECT_THROW(skills->add(Problem{}, ""), InputError);
+}
+
+TEST(CountdownTask, ReadsWhatPeopleWrite) {
+  const auto task = make_task("countdown");
+  ASSERT_TRUE(task->chat_hint());
+  Rng rng(1);
+  EXPECT_TRUE(task->sample(rng, Split::kTrain).prompt.starts_with(task->chat_hint()->opening));
+  for (const char* line : {"8 3 7 = 53", "3, 7, 8 -> 53", "3 7 8 53"}) {
+    const auto problem = task->read_problem(line);
+    ASSERT_TRUE(problem) << line;
+    EXPECT_EQ(problem->prompt, "Numbers: 3 7 8\nTarget: 53\n") << line;
+  }
+  for (const char* line : {"", "hello", "3 4", "3 7 8 = x"}) {
+    EXPECT_FALSE(task->read_problem(line)) << line;
   }
 }
 

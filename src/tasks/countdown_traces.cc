@@ -130,6 +130,25 @@ std::optional<Line> parse_line(std::string_view text, const CountdownProblem& pr
 
 }  // namespace
 
+TraceOptions::TraceOptions(const SolutionOptions& o)
+    : give_up(o.get<double>("give_up")),
+      hit(o.get<double>("hit")),
+      systematic(o.get<double>("systematic")),
+      drill(o.get<double>("drill")),
+      max_attempts(o.get<int64_t>("max_attempts")) {}
+
+std::vector<SolutionOption> countdown_solution_options() {
+  const TraceOptions d;
+  return {
+      {"give_up", "probability of giving up after each failed attempt", in_range(0, 1), d.give_up},
+      {"hit", "share of traces with a solution among their attempts", in_range(0, 1), d.hit},
+      {"systematic", "share of traces that try all continuations of a step in a row",
+       in_range(0, 1), d.systematic},
+      {"max_attempts", "longest trace", at_least(1), d.max_attempts},
+      {"drill", "share of examples that are lists of sums instead of traces", in_range(0, 1),
+       d.drill}};
+}
+
 std::string countdown_trace(const CountdownProblem& problem, Rng& rng,
                             const TraceOptions& options) {
   std::vector<CountdownAttempt> attempts = countdown_attempts(problem.numbers);
@@ -195,7 +214,7 @@ void CountdownSkills::add(const CountdownProblem& problem, std::string_view comp
                       approved->expressions.contains(std::string(trim(answer.text))));
 }
 
-std::vector<std::pair<std::string, CountdownSkills::Share>> CountdownSkills::shares() const {
+SkillShares CountdownSkills::shares() const {
   return {{"arithmetic", arithmetic}, {"legal", legal},          {"check_hit", check_hit},
           {"check_miss", check_miss}, {"answer", answer_copies}, {"distinct", distinct},
           {"long", long_traces}};

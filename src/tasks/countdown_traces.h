@@ -16,25 +16,22 @@
 #include <string_view>
 #include <vector>
 
-#include "base/config.h"
 #include "tasks/countdown.h"
 
 namespace r1 {
 
 struct TraceOptions {
-  double give_up = 0.5, hit = 0.5, systematic = 0.0, drill = 0.0;
-  int64_t max_attempts = 24;
+  double give_up = 0.5;       // probability of giving up after each failed attempt
+  double hit = 0.5;           // share of traces with a solution among their attempts
+  double systematic = 0.0;    // share that try all continuations of a step in a row
+  double drill = 0.0;         // share of examples that are lists of sums instead of traces
+  int64_t max_attempts = 24;  // longest trace
 
-  template <class V>
-  void visit(V& v) {
-    v("give_up", give_up, "probability of giving up after each failed attempt", in_range(0, 1));
-    v("hit", hit, "share of traces with a solution among their attempts", in_range(0, 1));
-    v("systematic", systematic, "share of traces that try all continuations of a step in a row",
-      in_range(0, 1));
-    v("max_attempts", max_attempts, "longest trace", at_least(1));
-    v("drill", drill, "share of examples that are lists of sums instead of traces", in_range(0, 1));
-  }
+  TraceOptions() = default;
+  explicit TraceOptions(const SolutionOptions& options);
 };
+// The same as keys of a recipe.
+std::vector<SolutionOption> countdown_solution_options();
 
 // A completion. Attempts are distinct and in random order. With a hit, one solving attempt is among
 // them, and the trace may give up before it gets there; without, none of the attempts solves. After
@@ -46,31 +43,22 @@ std::string countdown_trace(const CountdownProblem& problem, Rng& rng, const Tra
 std::string countdown_drill(Rng& rng);
 
 // How well completions keep the form and the arithmetic of the traces.
-class CountdownSkills {
+class CountdownSkills : public Skills {
  public:
   void add(const CountdownProblem& problem, std::string_view completion);
+  void add(const Problem& problem, std::string_view completion) override {
+    add(countdown_problem(problem), completion);
+  }
+  SkillShares shares() const override;
 
-  struct Share {
-    int64_t right = 0, total = 0;
-    double value() const {
-      return total == 0 ? 0.0 : static_cast<double>(right) / static_cast<double>(total);
-    }
-    void count(bool ok) {
-      right += ok ? 1 : 0;
-      ++total;
-    }
-  };
-  Share arithmetic;     // steps whose result is right
-  Share legal;          // attempts that use each number once and chain their steps
-  Share check_hit;      // of attempts that reach the target as written: the check says yes
-  Share check_miss;     // of the others: it says no (the target copied right, in both)
-  Share answer_copies;  // of approved attempts: the answer is that attempt
-  Share distinct;       // attempts not made before in the same trace
-  Share long_traces;    // completions of 8 attempts or more
+  SkillShare arithmetic;     // steps whose result is right
+  SkillShare legal;          // attempts that use each number once and chain their steps
+  SkillShare check_hit;      // of attempts that reach the target as written: the check says yes
+  SkillShare check_miss;     // of the others: it says no (the target copied right, in both)
+  SkillShare answer_copies;  // of approved attempts: the answer is that attempt
+  SkillShare distinct;       // attempts not made before in the same trace
+  SkillShare long_traces;    // completions of 8 attempts or more
   int64_t attempts = 0, completions = 0;
-
-  // The shares by name, for printing and for gates.
-  std::vector<std::pair<std::string, Share>> shares() const;
 };
 
 }  // namespace r1

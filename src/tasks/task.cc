@@ -8,6 +8,7 @@
 #include "base/text_util.h"
 #include "tasks/builtin.h"
 #include "tasks/countdown.h"
+#include "tasks/countdown_traces.h"
 #include "tasks/knobs.h"
 #include "tasks/rational.h"
 #include "text/think.h"
@@ -18,10 +19,11 @@ namespace {
 struct Row {
   const char* name;
   std::unique_ptr<Task> (*make)(const std::map<std::string, int64_t>& knobs);
+  std::vector<SolutionOption> (*options)() = nullptr;  // of its worked solutions
 };
 
 constexpr Row kTasks[] = {
-    {"countdown", make_countdown},
+    {"countdown", make_countdown, countdown_solution_options},
     {"chain-arithmetic", make_chain_arithmetic},
     {"multiplication", make_multiplication},
     {"number-sequence", make_number_sequence},
@@ -58,7 +60,7 @@ Verdict verify_exact(std::string_view answer, std::string_view completion) {
   const auto expected = parse_number(answer), number = parse_number(text);
   if (expected && !number) return {0, "unparseable", false};
   const bool right = expected ? *number == *expected : text == trim(answer);
-  return right ? Verdict{1, "correct", true} : Verdict{0, "wrong", true};
+  return right ? Verdict::right() : Verdict::wrong();
 }
 
 std::string Task::vote(std::string_view completion) const {
@@ -68,6 +70,28 @@ std::string Task::vote(std::string_view completion) const {
   std::string text(answer.text);
   std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; });
   return text;
+}
+
+WorkedExample Task::worked_example(Rng& rng, const SolutionOptions&) const {
+  const Problem problem = sample(rng, Split::kTrain);
+  if (problem.answer.empty()) {
+    throw InputError("task " + name() +
+                     " has no written solutions to train on: give the stage a dataset");
+  }
+  return {problem.prompt, std::string(kAnswerOpen) + problem.answer + std::string(kAnswerClose)};
+}
+
+SolutionOptions::SolutionOptions() {
+  for (const Row& row : kTasks) {
+    if (row.options == nullptr) continue;
+    for (SolutionOption& option : row.options()) options.push_back(std::move(option));
+  }
+}
+
+const SolutionOption& SolutionOptions::find(std::string_view name) const {
+  const auto found = std::ranges::find(options, name, &SolutionOption::name);
+  R1_CHECK(found != options.end());
+  return *found;
 }
 
 KnobValues::KnobValues(std::vector<Knob> knobs, const std::map<std::string, int64_t>& values,

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "base/config.h"
 #include "base/json.h"
 #include "base/rng.h"
 
@@ -26,18 +30,84 @@ struct Problem {
   bool question = false;
 };
 
-// Why a completion got its reward.
+// What a verifier says of a completion.
 struct Verdict {
   double reward = 0;
-  std::string reason;   // "correct", "wrong", "no answer", "several answers", ...
-  bool parsed = false;  // whether there was an answer of the right form
+  std::string reason;    // "correct", "wrong", "no answer", "several answers", ...
+  bool parsed = false;   // whether there was an answer of the right form
+  bool correct = false;  // whether it is right, whatever the reward
 
-  bool correct() const { return reward >= 1.0; }
+  static Verdict right() { return {1, "correct", true, true}; }
+  static Verdict wrong() { return {0, "wrong", true, false}; }
 };
 
 struct Knob {
   std::string name, help;
   int64_t min = 0, max = 0, value = 0;  // value: the default, then what was set
+};
+
+// Text to train on.
+struct WorkedExample {
+  std::string prompt;      // without a loss; "" where there is none
+  std::string completion;  // with one
+  bool ends = true;        // the end-of-sequence token follows
+  // Where it is not empty: the loss is on the token behind each of these in the completion alone,
+  // since what stands elsewhere is random.
+  std::string learn_behind = {};
+};
+
+// An option of how tasks write worked solutions: a key of a recipe's [stage.traces].
+struct SolutionOption {
+  std::string name, help;
+  ConfigLimits limits;
+  std::variant<double, int64_t> value;
+};
+
+// The options of all tasks, each at its default or as it was set; a task reads its own.
+struct SolutionOptions {
+  SolutionOptions();
+  std::vector<SolutionOption> options;
+
+  template <class V>
+  void visit(V& v) {
+    for (SolutionOption& o : options) {
+      std::visit([&](auto& value) { v(o.name.c_str(), value, o.help.c_str(), o.limits); }, o.value);
+    }
+  }
+  template <class T>
+  T get(std::string_view name) const {
+    return std::get<T>(find(name).value);
+  }
+
+ private:
+  const SolutionOption& find(std::string_view name) const;
+};
+
+// How well completions keep the form of a task's worked solutions.
+struct SkillShare {
+  int64_t right = 0, total = 0;
+  double value() const {
+    return total == 0 ? 0.0 : static_cast<double>(right) / static_cast<double>(total);
+  }
+  void count(bool ok) {
+    right += ok ? 1 : 0;
+    ++total;
+  }
+};
+using SkillShares = std::vector<std::pair<std::string, SkillShare>>;  // by name
+class Skills {
+ public:
+  virtual ~Skills() = default;
+  // InputError if the problem is none of the task's.
+  virtual void add(const Problem& problem, std::string_view completion) = 0;
+  // The same names in the same order, whatever was added.
+  virtual SkillShares shares() const = 0;
+};
+
+// How a person puts a problem to a model that was made for the task, in a chat.
+struct ChatHint {
+  std::string opening;  // of every prompt; a model made for the task has a token for it
+  std::string text;     // what to write
 };
 
 class Task {
@@ -59,6 +129,16 @@ class Task {
   // without spaces.
   virtual std::string vote(std::string_view completion) const;
   virtual bool same_vote(const std::string& a, const std::string& b) const { return a == b; }
+
+  // An example to train on: by default a problem of the training split and its answer in <answer>.
+  // InputError for a task without written solutions.
+  virtual WorkedExample worked_example(Rng& rng, const SolutionOptions& options) const;
+  // What a completion's form is measured by; null: nothing.
+  virtual std::unique_ptr<Skills> skills() const { return nullptr; }
+  // Nothing: a chat does not know the task.
+  virtual std::optional<ChatHint> chat_hint() const { return std::nullopt; }
+  // The problem that a person's line states, as the hint says; nothing where it states none.
+  virtual std::optional<Problem> read_problem(std::string_view) const { return std::nullopt; }
 };
 
 // 1 in 6 keys is held out.

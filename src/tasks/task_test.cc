@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/testing.h"
 #include "tasks/countdown.h"
 #include "tasks/knobs.h"
 #include "text/think.h"
@@ -62,7 +63,7 @@ class EveryTask : public testing::TestWithParam<std::string> {
     const Verdict v = task_->verify(p, completion);
     EXPECT_TRUE(v.reward == 0 || v.reward == 1) << v.reward;
     EXPECT_FALSE(v.reason.empty());
-    if (v.correct()) {
+    if (v.correct) {
       EXPECT_TRUE(v.parsed);
     }
     return v;
@@ -86,8 +87,8 @@ TEST_P(EveryTask, ReferenceAnswersAreRightAndWrongOnesAreNot) {
     const Problem p = task_->sample(rng, i % 2 == 0 ? Split::kTrain : Split::kTest);
     const std::string right = reference_answer(p), wrong = wrong_answer(p);
     Verdict v = verify(p, answered(right));
-    EXPECT_TRUE(v.correct()) << p.prompt << right << ": " << v.reason;
-    EXPECT_TRUE(verify(p, "<answer>\n " + right + "\t\n</answer>\n").correct());
+    EXPECT_TRUE(v.correct) << p.prompt << right << ": " << v.reason;
+    EXPECT_TRUE(verify(p, "<answer>\n " + right + "\t\n</answer>\n").correct);
     v = verify(p, answered(wrong));
     EXPECT_EQ(v.reward, 0) << p.prompt << wrong;
     EXPECT_TRUE(v.parsed) << p.prompt << wrong << ": " << v.reason;
@@ -99,7 +100,7 @@ TEST_P(EveryTask, ProblemsAreGradedFromTheirDataAlone) {
   const Problem p = task_->sample(rng, Split::kTrain);
   Problem read_back;
   read_back.data = parse_json(p.data.dump(), "test");
-  EXPECT_TRUE(verify(read_back, answered(reference_answer(p))).correct());
+  EXPECT_TRUE(verify(read_back, answered(reference_answer(p))).correct);
   EXPECT_EQ(verify(read_back, answered(kWrongAnswers.at(GetParam())(p))).reason,
             verify(p, answered(kWrongAnswers.at(GetParam())(p))).reason);
 }
@@ -211,7 +212,7 @@ TEST_P(EveryTask, EveryKnobGoesToItsEnds) {
         try {
           const Problem p = task->sample(rng, split);
           if (!p.answer.empty()) {
-            EXPECT_TRUE(verify(p, answered(p.answer)).correct()) << p.prompt;
+            EXPECT_TRUE(verify(p, answered(p.answer)).correct) << p.prompt;
           }
         } catch (const JobError& e) {
           // Fewer than ten problems in all may leave one side empty; only countdown has so few.
@@ -281,6 +282,23 @@ std::string test_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
+TEST_P(EveryTask, WritesExamplesThatAreRight) {
+  const auto t = make_task(GetParam());
+  const SolutionOptions options;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Rng rng(seed), again(seed);
+    const WorkedExample example = t->worked_example(rng, options);
+    EXPECT_EQ(t->worked_example(again, options).completion, example.completion);
+    EXPECT_FALSE(example.completion.empty());
+    EXPECT_NE(example.completion.find("<answer>"), std::string::npos);
+    if (t->skills()) continue;  // its traces may give up
+    Rng same(seed);
+    const Problem p = t->sample(same, Split::kTrain);
+    EXPECT_EQ(p.prompt, example.prompt);
+    EXPECT_TRUE(t->verify(p, example.completion).correct) << example.completion;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Registry, EveryTask, testing::ValuesIn(task_names()), test_name);
 
 TEST(Registry, NamesTheNearestTaskOrKnob) {
@@ -332,6 +350,27 @@ TEST(CommittedAnswer, KnowsThinkingThatThePromptOpened) {
   EXPECT_EQ(committed_answer("maybe <answer>4</answer></think><answer>5</answer>").text, "5");
   EXPECT_EQ(committed_answer("<answer>5</answer></think>").reason, "answer inside thinking");
   EXPECT_FALSE(committed_answer("a</think></think><answer>5</answer>").found);
+}
+
+TEST(SolutionOptions, AreReadAndWrittenAsAConfig) {
+  SolutionOptions options;
+  EXPECT_EQ(options.get<double>("give_up"), 0.5);
+  EXPECT_EQ(options.get<int64_t>("max_attempts"), 24);
+  read_config(parse_toml("give_up = 0.03\nmax_attempts = 8\n", "t.toml"), options);
+  EXPECT_EQ(options.get<double>("give_up"), 0.03);
+  EXPECT_EQ(options.get<int64_t>("max_attempts"), 8);
+  EXPECT_EQ(error_of([&] { read_config(parse_toml("give_upp = 1", "t.toml"), options); }),
+            "t.toml:1: unknown key \"give_upp\", did you mean \"give_up\"?");
+  EXPECT_EQ(error_of([&] { read_config(parse_toml("drill = 2", "t.toml"), options); }),
+            "t.toml:1: drill: expected a number from 0 to 1, found 2");
+}
+
+// A verifier may give shares of a reward: what is right is its own fact.
+TEST(Verdict, IsCorrectWhateverItsReward) {
+  EXPECT_TRUE(Verdict::right().correct);
+  EXPECT_FALSE(Verdict::wrong().correct);
+  const Verdict generous{1.5, "wrong but close", true};
+  EXPECT_FALSE(generous.correct);
 }
 
 }  // namespace

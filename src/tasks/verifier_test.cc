@@ -246,7 +246,7 @@ TEST(MathVerifier, AgreesWithRecordedGrades) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Verdict v = verifier->verify(asks(rows[i]["answer"], rows[i]["problem"]),
                                        rows[i]["completion"].get<std::string>());
-    if (v.correct() == rows[i]["correct"].get<bool>()) continue;
+    if (v.correct == rows[i]["correct"].get<bool>()) continue;
     ++disagreements;
     EXPECT_TRUE(explained.contains(std::to_string(i + 1))) << "line " << i + 1 << ": " << v.reason;
   }

@@ -218,6 +218,21 @@ TEST(Checkpoint, PruneKeepsTheNewest) {
   EXPECT_EQ(read_file(folder / "notes.txt"), "mine");
 }
 
+TEST(Checkpoint, PruneSparesThoseThatAreNamed) {
+  TempFolder folder;
+  Training a;
+  for (const int64_t step : {10, 20, 30, 40}) {
+    save_checkpoint(folder.path(), step, a.trainer, {}, {}, Json{{"n", step}});
+  }
+  prune_checkpoints(folder.path(), 1, {10, 30, 99});
+  EXPECT_FALSE(fs::exists(folder / "step-20"));
+  EXPECT_EQ(folder.entries(), 3);
+  EXPECT_EQ(checkpoint_at(folder.path(), 10).state["n"], 10);
+  flip_byte(folder / "step-10" / "model.safetensors", 4000);
+  EXPECT_THROW(checkpoint_at(folder.path(), 10), InputError);
+  EXPECT_THROW(checkpoint_at(folder.path(), 20), InputError);
+}
+
 // A run whose newest checkpoint was damaged goes on from an older one, and saves steps below the
 // damaged one's: those must not make room for it.
 TEST(Checkpoint, PruneCountsWholeOnesAlone) {

@@ -95,7 +95,7 @@ class MathVerifier : public Verifier {
     switch (match_answers(expected, text)) {
       case AnswerMatch::kSame:
         if (repeats_problem(problem, text)) return {0, "repeats the problem", true};
-        return {1, "correct", true};
+        return Verdict::right();
       case AnswerMatch::kUnevaluated:
         return {0, "arithmetic left to do", true};
       case AnswerMatch::kUnparseable:
