@@ -52,6 +52,7 @@ Grpo::Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenize
       tokenizer_(tokenizer),
       task_(task),
       config_(config),
+      rewards_(config.reward),
       seed_(seed),
       policy_scorer_(trainer.model(), ops) {
   if (config_.loss.length_normalizer == 0) {
@@ -108,14 +109,17 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
 
   std::vector<std::vector<double>> rewards;
   std::vector<double> all;
-  for (const RolloutGroup& g : out.groups) {
+  for (const std::string& name : rewards_.names()) out.rewards.emplace_back(name, 0.0);
+  for (RolloutGroup& g : out.groups) {
+    rewards_.grade(g);
     rewards.emplace_back();
     out.prompt_tokens += static_cast<int64_t>(g.prompt.size());
     for (const GradedCompletion& c : g.completions) {
-      rewards.back().push_back(c.verdict.reward);
-      all.push_back(c.verdict.reward);
+      rewards.back().push_back(c.reward);
+      all.push_back(c.reward);
+      for (size_t i = 0; i < c.rewards.size(); ++i) out.rewards[i].second += c.rewards[i];
       out.tokens_sampled += static_cast<int64_t>(c.completion.ids.size());
-      out.accuracy += c.verdict.correct() ? 1 : 0;
+      out.accuracy += c.verdict.correct ? 1 : 0;
       out.unparseable += c.verdict.parsed ? 0 : 1;
       out.truncated += c.completion.reason == FinishReason::kLength ? 1 : 0;
     }
@@ -124,6 +128,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
       group_advantages(rewards, config_.scale_rewards, config_.loss_type == "rloo");
   out.advantages = advantages.advantage;
   out.reward = mean(all);
+  for (auto& [name, sum] : out.rewards) sum /= static_cast<double>(all.size());
   out.accuracy /= static_cast<double>(all.size());
   out.reward_std = deviation(all);
   out.completion_length = static_cast<double>(out.tokens_sampled) / static_cast<double>(all.size());

@@ -17,11 +17,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/config.h"
 #include "engine/engine.h"
 #include "rl/loss.h"
+#include "rl/reward.h"
 #include "rl/rollout.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
@@ -32,6 +34,7 @@ struct GrpoConfig {
   int64_t max_steps = 100, prompts_per_step = 16, num_generations = 16;
   int64_t max_completion_length = 448;
   SamplingParams sampling;
+  RewardOptions reward;
   std::string loss_type = "dr_grpo";
   std::string scale_rewards = "none";
   LossOptions loss;
@@ -51,6 +54,7 @@ struct GrpoConfig {
     v("num_generations", num_generations, "completions of each prompt (the group)", at_least(2));
     v("max_completion_length", max_completion_length, "longest completion, in tokens", at_least(1));
     v("sampling", sampling, "the distribution completions are drawn from, and the loss is of");
+    reward.visit(v);
     v("loss_type", loss_type, "the policy loss", one_of(loss_names()));
     v("scale_rewards", scale_rewards, "divide advantages by a deviation: none, group or batch",
       one_of({"none", "group", "batch"}));
@@ -73,7 +77,8 @@ struct GrpoConfig {
 // One rollout and what came of it.
 struct GrpoStep {
   std::vector<RolloutGroup> groups;
-  std::vector<std::vector<double>> advantages;  // [group][completion]
+  std::vector<std::vector<double>> advantages;          // [group][completion]
+  std::vector<std::pair<std::string, double>> rewards;  // each one's mean, by name
   double reward = 0, reward_std = 0, accuracy = 0, completion_length = 0;
   double entropy = 0, kl = 0, loss = 0, grad_norm = 0, clip_ratio = 0, learning_rate = 0;
   double mixed_groups = 0;  // share of groups that had both better and worse completions
@@ -114,6 +119,7 @@ class Grpo {
   const Tokenizer& tokenizer_;
   const Task& task_;
   GrpoConfig config_;
+  Rewards rewards_;
   uint64_t seed_;
   PromptFunction prompts_;
   SequenceScorer policy_scorer_;

@@ -278,7 +278,7 @@ TEST(Grpo, CountsWhatItSampledAndSkipsGroupsWithoutVariance) {
         const int64_t length = static_cast<int64_t>(completion.completion.ids.size());
         EXPECT_EQ(task().verify(group.problem, completion.text).reward, rewards[i]);
         EXPECT_DOUBLE_EQ(step.advantages[g][i], rewards[i] - mean(rewards));
-        right += completion.verdict.correct() ? 1 : 0;
+        right += completion.verdict.correct ? 1 : 0;
         sampled += length;
         trained += differ(rewards) ? length : 0;
         truncated += completion.completion.reason == FinishReason::kLength ? 1 : 0;

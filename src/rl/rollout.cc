@@ -10,11 +10,6 @@
 namespace r1 {
 namespace {
 
-// What a verifier sees: thinking that the prompt opened is thinking.
-std::string graded_text(const RolloutGroup& group, const std::string& text) {
-  return group.thinking_opened ? std::string(kThinkOpen) + text : text;
-}
-
 Request make_request(const RolloutGroup& group, const ModelConfig& config,
                      const RolloutOptions& options, uint64_t seed) {
   Request r;
@@ -73,6 +68,10 @@ class Requests {
 };
 
 }  // namespace
+
+std::string graded_text(const RolloutGroup& group, const std::string& text) {
+  return group.thinking_opened ? std::string(kThinkOpen) + text : text;
+}
 
 void count_votes(const Task& task, RolloutGroup& group) {
   std::vector<std::string> votes;

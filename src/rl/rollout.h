@@ -17,6 +17,9 @@ struct GradedCompletion {
   Completion completion;
   std::string text;  // special tokens left out
   Verdict verdict;
+  // By rl/reward.h, of training alone: each reward, and their weighted sum.
+  std::vector<double> rewards;
+  double reward = 0;
   // Which answer it votes for: the index of the group's first completion with the same answer; -1
   // where it gives none, or votes are not counted.
   int64_t vote = -1;
@@ -49,6 +52,10 @@ struct RolloutOptions {
   std::vector<uint64_t> numbers = {};  // the problems' numbers; empty: 0, 1, 2, ...
   bool votes = true;                   // count_votes
 };
+
+// What a verifier or a reward sees of a completion's text: thinking that the prompt opened is
+// thinking.
+std::string graded_text(const RolloutGroup& group, const std::string& text);
 
 // Sets each completion's vote from its text.
 void count_votes(const Task& task, RolloutGroup& group);
