@@ -130,20 +130,20 @@ void ProgressLine::clear() {
   shown_line = nullptr;
 }
 
-void ConsoleListener::on_stage(const StageConfig& stage, int64_t first, int64_t steps) {
+void ConsoleListener::on_change(const ChangeMetrics& change) {
+  say("%s is %s from here on; it was %s\n", change.change.c_str(), change.after.c_str(),
+      change.before.c_str());
+}
+
+void ConsoleListener::on_stage(const Stage& stage, int64_t first) {
   first_ = done_ = first;
-  steps_ = steps;
-  step_seconds_ = stage_seconds_ = max_seconds_ = 0;
+  steps_ = stage.max_steps();
+  max_seconds_ = stage.max_seconds();
+  step_seconds_ = stage_seconds_ = 0;
   numbers_.clear();
-  std::string what = std::visit([](const auto& s) { return s.kind; }, stage);
-  if (const auto* grpo = std::get_if<GrpoStage>(&stage)) {
-    max_seconds_ = grpo->max_seconds;
-    what = format("%s on %s: %lld prompts x %lld completions a step", grpo->loss_type.c_str(),
-                  grpo->task.c_str(), static_cast<long long>(grpo->prompts_per_step),
-                  static_cast<long long>(grpo->num_generations));
-  }
-  if (what == stage_name(stage)) what.clear();
-  say("%s%s%s  %s%s\n", Style::bold(), stage_name(stage).c_str(), Style::reset(), what.c_str(),
+  std::string what = stage.summary();
+  if (what == stage.name()) what.clear();
+  say("%s%s%s  %s%s\n", Style::bold(), stage.name().c_str(), Style::reset(), what.c_str(),
       first > 0 ? format(", going on after step %lld", static_cast<long long>(first)).c_str() : "");
 }
 
@@ -206,7 +206,7 @@ void ConsoleListener::on_rollout(int64_t step, const GrpoStep& result) {
   const RolloutGroup& group = result.groups[result.groups.size() / 2];
   const GradedCompletion* chosen = &group.completions[0];
   for (const GradedCompletion& c : group.completions) {
-    if (c.verdict.correct()) {
+    if (c.verdict.correct) {
       chosen = &c;
       break;
     }
@@ -214,7 +214,7 @@ void ConsoleListener::on_rollout(int64_t step, const GrpoStep& result) {
   std::string prompt = printable(group.problem.prompt);
   std::replace(prompt.begin(), prompt.end(), '\n', ' ');
   say("\n  step %lld: %s%s%s(%s, %zu tokens)%s\n%s\n", static_cast<long long>(step + 1),
-      prompt.c_str(), chosen->verdict.correct() ? Style::green() : Style::red(), "",
+      prompt.c_str(), chosen->verdict.correct ? Style::green() : Style::red(), "",
       chosen->verdict.reason.c_str(), chosen->completion.ids.size(), Style::reset(),
       styled_completion(chosen->text, "    ").c_str());
 }
@@ -228,12 +228,15 @@ void ConsoleListener::on_evaluation(const std::string& label, int64_t step,
       evaluation.completion_length);
 }
 
-void ConsoleListener::on_skills(
-    const std::vector<std::pair<std::string, CountdownSkills::Share>>& shares) {
+void ConsoleListener::on_skills(const SkillShares& shares) {
   for (const auto& [name, share] : shares) {
     say("    %-12s %6.2f%%  of %lld\n", name.c_str(), 100 * share.value(),
         static_cast<long long>(share.total));
   }
+}
+
+void ConsoleListener::on_dataset(const std::filesystem::path& file, int64_t rows) {
+  say("  %lld rows in %s\n", static_cast<long long>(rows), file.c_str());
 }
 
 std::string styled_completion(const std::string& text, const std::string& indent) {

@@ -51,14 +51,16 @@ class ConsoleListener : public RunListener {
   // completion_every: steps between completions shown; 0: none.
   explicit ConsoleListener(int64_t completion_every) : completion_every_(completion_every) {}
 
-  void on_stage(const StageConfig& stage, int64_t first, int64_t steps) override;
+  void on_change(const ChangeMetrics& change) override;
+  void on_stage(const Stage& stage, int64_t first) override;
   void on_progress(const std::string& stage, int64_t step, double done) override;
   void on_metrics(const OrderedJson& row) override;
   void on_rollout(int64_t step, const GrpoStep& result) override;
   void on_time_limit(double max_seconds, int64_t step, int64_t steps) override;
   void on_evaluation(const std::string& label, int64_t step, const Evaluation& evaluation,
                      const std::vector<RolloutGroup>& groups) override;
-  void on_skills(const std::vector<std::pair<std::string, CountdownSkills::Share>>&) override;
+  void on_skills(const SkillShares& shares) override;
+  void on_dataset(const std::filesystem::path& file, int64_t rows) override;
 
  private:
   double seconds_left(int64_t steps_done) const;

@@ -30,32 +30,32 @@ struct Score {
 
 std::map<std::string, Score> read_scores(const std::filesystem::path& run) {
   std::map<std::string, Score> scores;
-  for_each_row(run / "metrics.jsonl", [&](const Json& row, int64_t) {
-    if (!row.contains("label")) return;
-    scores[row.value("label", "")] = {{row.value("accuracy", 0.0), row.value("accuracy_low", 0.0),
-                                       row.value("accuracy_high", 0.0)},
-                                      row.value("completion_length", 0.0),
-                                      row.value("n", int64_t{0})};
+  for_each_row(run / "metrics.jsonl", [&](const Json& json, int64_t) {
+    const auto row = read_metrics<EvaluationMetrics>(json);
+    if (row.label.empty()) return;
+    scores[row.label] = {
+        {row.accuracy, row.accuracy_low, row.accuracy_high}, row.completion_length, row.problems};
   });
   return scores;
 }
 
-std::vector<RolloutGroup> answers_of(const OpenModel& model, const GrpoStage& stage, Ops& ops) {
+std::vector<RolloutGroup> answers_of(const OpenModel& model, const Json& stage, Ops& ops) {
   constexpr int64_t kPuzzles = 40;
   constexpr uint64_t kSeed = 1;
-  const auto task = make_task(stage.task, stage.knobs);
+  const auto task = make_task(stage["task"].get<std::string>(),
+                              stage["knobs"].get<std::map<std::string, int64_t>>());
   EngineOptions options;
   options.max_context = model.model.max_positions();
   Engine engine(model.model, ops, options, &model.tokenizer);
   RolloutOptions rollout;
-  rollout.sampling = stage.sampling;
-  rollout.max_completion_length = stage.max_completion_length;
+  read_config_json(stage["sampling"], "sampling", rollout.sampling);
+  rollout.max_completion_length = stage["max_completion_length"];
   return sample_rollouts(engine, model.tokenizer, model.model.config(), *task,
                          evaluation_problems(*task, Split::kTest, kPuzzles, kSeed), rollout, kSeed);
 }
 
 // A held-out puzzle that the base failed and the trained model solved after thinking long.
-void show_same_puzzle(const OpenModel& before, const OpenModel& after, const GrpoStage& stage,
+void show_same_puzzle(const OpenModel& before, const OpenModel& after, const Json& stage,
                       Ops& ops) {
   const auto old_groups = answers_of(before, stage, ops),
              new_groups = answers_of(after, stage, ops);
@@ -65,16 +65,16 @@ void show_same_puzzle(const OpenModel& before, const OpenModel& after, const Grp
     const GradedCompletion& is = new_groups[i].completions[0];
     constexpr size_t kReadable = 150;  // tokens: about ten attempts
     const size_t length = is.completion.ids.size();
-    if (was.verdict.correct() || !is.verdict.correct() || length > kReadable) continue;
+    if (was.verdict.correct || !is.verdict.correct || length > kReadable) continue;
     if (length > longest) {
       longest = length;
       chosen = i;
     }
   }
   auto show = [&](const char* when, const GradedCompletion& c) {
-    say("\n  %s: %s%s%s, %zu tokens\n%s\n", when,
-        c.verdict.correct() ? Style::green() : Style::red(), c.verdict.reason.c_str(),
-        Style::reset(), c.completion.ids.size(), styled_completion(c.text, "    ").c_str());
+    say("\n  %s: %s%s%s, %zu tokens\n%s\n", when, c.verdict.correct ? Style::green() : Style::red(),
+        c.verdict.reason.c_str(), Style::reset(), c.completion.ids.size(),
+        styled_completion(c.text, "    ").c_str());
   };
   say("\nThe same held-out puzzle, before and after:\n\n    %s",
       styled_completion(old_groups[chosen].problem.prompt, "    ").substr(4).c_str());
@@ -87,11 +87,8 @@ void demo(const Options& o) {
   recipe.version = R1_VERSION;
   recipe.seed = o.common.seed;
   if (!o.model.empty()) recipe.model = o.model;
-  const GrpoStage* stage = nullptr;
-  for (const StageConfig& s : recipe.stages) {
-    if (const auto* grpo = std::get_if<GrpoStage>(&s)) stage = grpo;
-  }
-  R1_CHECK(stage != nullptr);
+  const int64_t grpo = recipe.find_stage("grpo");
+  if (grpo < 0) throw InputError("the demo's recipe: its stage must keep the name grpo");
   Machine machine(o.common);
   const OpenModel base = open_model(recipe.model, {.dtype = "f32"}, machine.ops());
   std::filesystem::path path = o.out;
@@ -115,7 +112,7 @@ void demo(const Options& o) {
     say("This demo was run before: its result is below. For another: r1 demo --seed %llu\n",
         static_cast<unsigned long long>(recipe.seed + 1));
   }
-  show_same_puzzle(base, trained, *stage, machine.ops());
+  show_same_puzzle(base, trained, recipe.stages[static_cast<size_t>(grpo)]->json(), machine.ops());
   auto scores = read_scores(path);
   const Score &before = scores["before"], &after = scores["after"];
   say("\n%sAccuracy on %lld held-out puzzles%s\n  before  %s, %.0f tokens of thinking and answer\n"

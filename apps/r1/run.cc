@@ -54,8 +54,11 @@ void run(const Options& o) {
 void add_run(CLI::App& app) {
   auto o = std::make_shared<Options>();
   CLI::App* c = app.add_subcommand("run", "run, or go on with, a recipe");
+  std::string kinds;
+  for (const std::string& kind : stage_kinds()) kinds += (kinds.empty() ? "" : ", ") + kind;
   c->footer(
-      "A recipe is a TOML file of stages: pretrain, sft, grpo, eval. Its keys:\n\n"
+      "A recipe is a TOML file of stages: " + kinds +
+      ". Its keys:\n\n"
       "  r1 run recipes/countdown-zero.toml --set grpo.learning_rate=2e-4 --out runs/trial\n\n"
       "Run the same command again to go on after an interruption: the result is the same, bit for\n"
       "bit. 'r1 run --keys' prints every key with its default.");
@@ -70,11 +73,7 @@ void add_run(CLI::App& app) {
   o->common.add_to(*c);
   c->callback([o, keys, c] {
     if (*keys) {
-      std::printf(
-          "%s\n# [[stage]] kind = \"pretrain\" or \"sft\"\n%s\n# [[stage]] kind = \"grpo\""
-          "\n%s\n# [[stage]] kind = \"eval\"\n%s",
-          config_help(Recipe{}).c_str(), config_help(SupervisedStage{}).c_str(),
-          config_help(GrpoStage{}).c_str(), config_help(EvalStage{}).c_str());
+      std::printf("%s", recipe_help().c_str());
       return;
     }
     if (o->recipe.empty()) throw CLI::RequiredError("RECIPE");

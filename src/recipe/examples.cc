@@ -8,11 +8,8 @@
 #include "base/rng.h"
 #include "recipe/row_file.h"
 #include "recipe/task_prompts.h"
-#include "tasks/countdown.h"
-#include "tasks/countdown_traces.h"
 #include "tasks/task.h"
 #include "tasks/verifier.h"
-#include "text/think.h"
 
 namespace r1 {
 namespace {
@@ -22,45 +19,28 @@ std::vector<int32_t> with_end(std::vector<int32_t> ids, int32_t eos) {
   return ids;
 }
 
-std::string answer_text(const Problem& problem, const std::string& task) {
-  if (problem.answer.empty()) {
-    throw InputError("task " + task +
-                     " has no written solutions to train on: give the stage a dataset");
-  }
-  return std::string(kAnswerOpen) + problem.answer + std::string(kAnswerClose);
-}
-
-// The loss of a drill is on the results: what stands before them is random.
-SequenceGroup drill_example(const Tokenizer& tokenizer, Rng& rng) {
+// The group that an example is: its loss on all of the completion, or behind each `learn_behind`.
+SequenceGroup group_of(const WorkedExample& example, const Tokenizer& tokenizer, int32_t eos) {
   SequenceGroup group;
-  group.branches.push_back(tokenizer.encode(countdown_drill(rng)));
+  if (!example.prompt.empty()) group.prefix = tokenizer.encode(example.prompt);
+  group.branches.push_back(with_end(tokenizer.encode(example.completion), example.ends ? eos : -1));
+  if (example.learn_behind.empty()) return group;
   const std::vector<int32_t>& ids = group.branches[0];
-  const std::vector<int32_t> equals = tokenizer.encode(" =");
+  const int32_t behind = tokenizer.encode(example.learn_behind).back();
   group.masks.emplace_back(ids.size(), uint8_t{0});
-  for (size_t i = 1; i < ids.size(); ++i) group.masks[0][i] = ids[i - 1] == equals.back() ? 1 : 0;
+  for (size_t i = 1; i < ids.size(); ++i) group.masks[0][i] = ids[i - 1] == behind ? 1 : 0;
   return group;
 }
 
-Supervised::Examples task_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
+Supervised::Examples task_examples(const ExampleOptions& options, const Tokenizer& tokenizer,
                                    int32_t eos, int64_t max_tokens, uint64_t seed) {
-  const std::shared_ptr<const Task> task = make_task(stage.task, stage.knobs);
-  return [=](int64_t index) {
+  const std::shared_ptr<const Task> task = make_task(options.task, options.knobs);
+  return [task, traces = options.traces, &tokenizer, eos, max_tokens, seed](int64_t index) {
     Rng rng(mix_seed(seed, static_cast<uint64_t>(index)));
-    SequenceGroup group;
-    if (stage.task == "countdown" && rng.uniform() < stage.traces.drill) {
-      group = drill_example(tokenizer, rng);
-    } else {
-      const Problem problem = task->sample(rng, Split::kTrain);
-      group.prefix = tokenizer.encode(problem.prompt);
-      group.branches.push_back(with_end(
-          tokenizer.encode(stage.task == "countdown"
-                               ? countdown_trace(countdown_problem(problem), rng, stage.traces)
-                               : answer_text(problem, stage.task)),
-          eos));
-    }
+    SequenceGroup group = group_of(task->worked_example(rng, traces), tokenizer, eos);
     const size_t tokens = group.prefix.size() + group.branches[0].size();
     if (tokens > static_cast<size_t>(max_tokens)) {
-      throw InputError("an example of task " + stage.task + " has " + std::to_string(tokens) +
+      throw InputError("an example of task " + task->name() + " has " + std::to_string(tokens) +
                        " tokens; the model takes " + std::to_string(max_tokens));
     }
     return group;
@@ -152,17 +132,17 @@ std::vector<SequenceGroup> read_dataset(const std::string& file, const Tokenizer
 
 }  // namespace
 
-Supervised::Examples make_examples(const SupervisedStage& stage, const Tokenizer& tokenizer,
+Supervised::Examples make_examples(const ExampleOptions& options, const Tokenizer& tokenizer,
                                    const std::optional<ChatFormat>& chat, int32_t eos,
                                    int64_t max_tokens, uint64_t seed) {
-  if (stage.dataset.empty()) return task_examples(stage, tokenizer, eos, max_tokens, seed);
+  if (options.dataset.empty()) return task_examples(options, tokenizer, eos, max_tokens, seed);
   struct Epoch {
     std::vector<SequenceGroup> groups;
     std::vector<size_t> order;
     int64_t number = -1;
   };
   auto data = std::make_shared<Epoch>();
-  data->groups = read_dataset(stage.dataset, tokenizer, chat, eos, max_tokens);
+  data->groups = read_dataset(options.dataset, tokenizer, chat, eos, max_tokens);
   data->order.resize(data->groups.size());
   return [data, seed](int64_t index) {
     const int64_t size = static_cast<int64_t>(data->groups.size()), epoch = index / size;

@@ -19,13 +19,13 @@ class Examples : public ::testing::Test {
  protected:
   SequenceGroup example(std::string row, bool with_template = true) const {
     std::erase(row, '\n');
-    SupervisedStage stage;
-    stage.dataset = (folder_.path() / "rows.jsonl").string();
-    write_file_atomic(stage.dataset, row + "\n");
+    ExampleOptions options;
+    options.dataset = (folder_.path() / "rows.jsonl").string();
+    write_file_atomic(options.dataset, row + "\n");
     const auto chat = with_template
                           ? ChatFormat::of({{"chat_template.jinja", kTemplate}}, tokenizer_, "here")
                           : std::nullopt;
-    return make_examples(stage, tokenizer_, chat, -1, 200, 1)(0);
+    return make_examples(options, tokenizer_, chat, -1, 200, 1)(0);
   }
   std::string prefix(const SequenceGroup& g) const { return tokenizer_.decode(g.prefix); }
   std::string branch(const SequenceGroup& g) const { return tokenizer_.decode(g.branches[0]); }

@@ -3,25 +3,22 @@
 //   name = "countdown-zero"
 //   model = "models/countdown-base"      # or a [new_model] table, to start from nothing
 //   [[stage]]
-//   kind = "grpo"                        # pretrain, sft, grpo, eval
+//   kind = "grpo"                        # a row of the table in stage.cc
 //   task = "countdown"
 //
-// Stages run in order, each on the model that the one before it left. The options' names are those
-// of TRL's SFTConfig and GRPOConfig where it has them.
+// Stages run in order, each on the model that the last one before it left, or on the one it names
+// (recipe/stage.h). The options' names are those of TRL's SFTConfig and GRPOConfig where it has
+// them.
 #pragma once
 
 #include <filesystem>
-#include <map>
+#include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "base/config.h"
 #include "model/config.h"
-#include "model/sampling.h"
-#include "rl/grpo.h"
-#include "tasks/countdown_traces.h"
-#include "train/supervised.h"
+#include "recipe/stage.h"
 
 namespace r1 {
 
@@ -79,100 +76,17 @@ struct NewModelConfig {
   }
 };
 
-// A task of reinforcement learning or of an evaluation.
-struct StageTask {
-  std::string task = "countdown";
-  std::map<std::string, int64_t> knobs;
-  std::string verifier, prompt_template, system;
+// What the engine of a sampling stage may take: how fast it is, never what it samples.
+struct EngineLimits {
+  int64_t max_sequences = 256;
+  int64_t kv_bytes = int64_t{2} << 30;
 
   template <class V>
   void visit(V& v) {
-    v("task", task, "a built-in task (see r1 task list), or a FILE.jsonl with problem and answer");
-    v("knobs", knobs, "a built-in task's difficulty");
-    v("verifier", verifier,
-      "what grades a file's problems: math, choice, exact, code; empty: by the rows' fields");
-    v("prompt_template", prompt_template,
-      "what a file's question becomes, with {problem} in it; empty: the verifier's instruction");
-    v("system", system, "the system prompt before a file's question; empty: none");
+    v("max_sequences", max_sequences, "completions at once", at_least(1));
+    v("kv_bytes", kv_bytes, "most bytes that keys and values may take", at_least(1));
   }
 };
-
-template <class V>
-void visit_stage(V& v, std::string& kind, std::string& name) {
-  v("kind", kind, "what the stage does", one_of({"pretrain", "sft", "grpo", "eval"}));
-  v("name", name, "names the stage in --set, metrics and checkpoints; empty: its kind");
-}
-
-// Next-token training: `pretrain` and `sft` differ in their usual data alone.
-struct SupervisedStage : SupervisedOptions {
-  std::string kind = "pretrain", name;
-  std::string task = "countdown";
-  std::map<std::string, int64_t> knobs;
-  std::string dataset;
-  TraceOptions traces;
-  OptimizerOptions optimizer;
-  bool gradient_checkpointing = false;
-  int64_t logging_steps = 20, save_steps = 1000;
-
-  template <class V>
-  void visit(V& v) {
-    visit_stage(v, kind, name);
-    v("task", task, "a built-in task whose worked solutions are the data; see r1 task list");
-    v("knobs", knobs, "the task's difficulty");
-    v("dataset", dataset,
-      "a JSONL file instead: rows with prompt or problem, and completion, or messages (the loss is "
-      "on the completion), or text");
-    v("traces", traces, "how countdown's solutions are written");
-    SupervisedOptions::visit(v);
-    v("optimizer", optimizer, "AdamW");
-    v("gradient_checkpointing", gradient_checkpointing, "recompute activations to save memory");
-    v("logging_steps", logging_steps, "steps between rows of metrics", at_least(1));
-    v("save_steps", save_steps, "steps between checkpoints; 0: at the end alone", at_least(0));
-  }
-};
-
-// The GRPO options themselves stand in rl/grpo.h; their keys are the stage's own.
-struct GrpoStage : GrpoConfig, StageTask {
-  std::string kind = "grpo", name;
-  double max_seconds = 0;
-  int64_t eval_steps = 0, eval_problems = 500, save_steps = 20, log_completions_steps = 1;
-
-  template <class V>
-  void visit(V& v) {
-    visit_stage(v, kind, name);
-    StageTask::visit(v);
-    v("max_seconds", max_seconds, "stop after the step that passes this time; 0: no limit",
-      at_least(0));
-    v("eval_steps", eval_steps,
-      "steps between evaluations on held-out problems; 0: before and after", at_least(0));
-    v("eval_problems", eval_problems, "held-out problems of an evaluation", at_least(1));
-    v("save_steps", save_steps, "steps between checkpoints; 0: at the end alone", at_least(0));
-    v("log_completions_steps", log_completions_steps, "steps between rollouts kept whole; 0: none",
-      at_least(0));
-    GrpoConfig::visit(v);
-  }
-};
-
-struct EvalStage : StageTask {
-  std::string kind = "eval", name;
-  int64_t problems = 500, samples = 1, max_completion_length = 448;
-  SamplingParams sampling;
-  std::vector<std::string> gate;
-
-  template <class V>
-  void visit(V& v) {
-    visit_stage(v, kind, name);
-    StageTask::visit(v);
-    v("problems", problems, "held-out problems", at_least(1));
-    v("samples", samples, "completions of each", at_least(1));
-    v("max_completion_length", max_completion_length, "longest completion in tokens", at_least(1));
-    v("sampling", sampling, "the distribution completions are drawn from");
-    v("gate", gate, "skills that must reach a share or the run fails, e.g. \"arithmetic >= 0.99\"");
-  }
-};
-
-using StageConfig = std::variant<SupervisedStage, GrpoStage, EvalStage>;
-const std::string& stage_name(const StageConfig& stage);
 
 struct Recipe {
   std::string name = "run";
@@ -184,7 +98,8 @@ struct Recipe {
   std::string mla = "auto", kv_cache_dtype = "f32";
   int64_t save_total_limit = 2;
   NewModelConfig new_model;
-  std::vector<StageConfig> stages;  // [[stage]] tables; names differ
+  EngineLimits engine;
+  std::vector<std::shared_ptr<Stage>> stages;  // [[stage]] tables; names differ
 
   template <class V>
   void visit(V& v) {
@@ -200,18 +115,29 @@ struct Recipe {
       one_of({"auto", "absorbed", "expanded"}));
     v("kv_cache_dtype", kv_cache_dtype,
       "how keys and values are held, in sampling and training alike", one_of(kv_type_names()));
-    v("save_total_limit", save_total_limit, "checkpoints kept, the newest", at_least(1));
+    v("save_total_limit", save_total_limit,
+      "checkpoints kept, the newest; beside those that later stages name", at_least(1));
     v("new_model", new_model, "a model to start from nothing");
+    v("engine", engine, "what sampling may take; the result depends on neither");
   }
+
+  // The stage of that name; -1: none.
+  int64_t find_stage(std::string_view name) const;
+  // The stage whose model stage `index` starts from; -1: the recipe's own.
+  int64_t model_of(int64_t index) const;
+  // Whether a stage after `index` names its model; false for -1.
+  bool model_is_named(int64_t index) const;
 };
 
-// InputError names the file, the line and the key. `overrides` are key=value: of the recipe, or of
-// a stage by its name ("grpo.learning_rate=1e-4"). Relative paths in it are relative to the current
-// folder.
+// InputError names the file, the line and the key; so where a stage reads what none before it left.
+// `overrides` are key=value: of the recipe, or of a stage by its name ("grpo.learning_rate=1e-4").
+// Relative paths in it are relative to the current folder.
 Recipe read_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 Recipe parse_recipe(const TomlDocument& document, const std::vector<std::string>& overrides);
 
 // The resolved recipe, which reads back as the same.
 std::string recipe_toml(const Recipe& recipe);
+// Every key of a recipe and of each kind of stage, with its default and meaning.
+std::string recipe_help();
 
 }  // namespace r1

@@ -110,6 +110,7 @@ Metrics read_metrics(const fs::path& path, const ReportLimits& limits) {
       metrics.last_eval = row;
       return;
     }
+    if (row.contains("change")) return;  // a key that a resumed run changed: nothing to draw
     auto at = std::ranges::find(metrics.stages, stage, &std::pair<std::string, Curves>::first);
     if (at == metrics.stages.end()) {
       if (metrics.stages.size() == kMaxStages) return;

@@ -144,6 +144,16 @@ void RunFolder::add_completions(std::string_view stage, std::span<const Completi
   }
 }
 
+void RunFolder::write_dataset(std::string_view stage, std::span<const OrderedJson> rows) {
+  check_stage_name(stage);
+  make_folder(path_ / "data");
+  AtomicFile file(dataset_path(stage));
+  for (const OrderedJson& row : rows) {
+    file.write(row.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+  }
+  file.commit();
+}
+
 RowFile& RunFolder::completions(std::string_view stage) {
   const auto found = completions_.find(stage);
   if (found != completions_.end()) return found->second;
@@ -162,12 +172,13 @@ void RunFolder::drop_after(std::string_view stage, int64_t step) {
   // Completions first: were the process killed in between, the next resume drops the rest.
   const fs::path file = path_ / "completions" / (std::string(stage) + ".jsonl");
   std::error_code error;
+  if (step < 0) fs::remove(dataset_path(stage), error);
   if (fs::exists(file, error)) {
     completions(stage).filter([&](const Json& row) { return !is_later(row); });
   }
   const int64_t dropped = metrics_->filter([&](const Json& row) {
     const auto found = row.find("stage");
-    return found == row.end() || *found != stage || !is_later(row);
+    return found == row.end() || *found != stage || !is_later(row) || row.contains("change");
   });
   if (dropped > 0) events_.reset();
 }

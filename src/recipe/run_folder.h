@@ -51,17 +51,25 @@ class RunFolder {
   std::filesystem::path ledger_path() const { return path_ / "ledger.json"; }
   std::filesystem::path checkpoints_path() const { return path_ / "checkpoints"; }
 
+  // The data set that a stage makes.
+  std::filesystem::path dataset_path(std::string_view stage) const {
+    return path_ / "data" / (std::string(stage) + ".jsonl");
+  }
+
   // The resolved recipe. The report reads its top-level `name`, `version` and `seed`.
   void write_recipe(std::string_view toml);
   // `row` has a string `stage` and a whole number `step`; `time` (seconds since 1970) is added.
   // Every other number becomes a TensorBoard scalar STAGE/FIELD, of an eval row STAGE/LABEL/FIELD.
   void add_metrics(OrderedJson row);
+  // Replaces a stage's data set as one: all of its rows are there or none.
+  void write_dataset(std::string_view stage, std::span<const OrderedJson> rows);
   // To completions/STAGE.jsonl. One logprob a token is required.
   void add_completions(std::string_view stage, std::span<const CompletionRow> rows);
   void write_ledger(const Ledger& ledger);
 
   // On resume from a checkpoint: drops this stage's metrics and completions of later steps. -1
-  // drops all of a stage that is to begin anew. Each file changes atomically.
+  // drops all of a stage that is to begin anew, its data set too. Rows that say what a resumed run
+  // changed stay. Each file changes atomically.
   void drop_after(std::string_view stage, int64_t step);
   // Everything written so far survives a power failure: before a checkpoint is committed.
   void sync();

@@ -130,6 +130,31 @@ TEST(RunFolder, ResumeDropsLaterRowsOfTheStage) {
   EXPECT_EQ(rows_of(path / "metrics.jsonl"), "grpo 1, grpo 2, grpo 3");
 }
 
+TEST(RunFolder, ResumeKeepsWhatWasChanged) {
+  const TempFolder folder;
+  RunFolder run(folder / "a");
+  run.add_metrics({{"stage", "grpo"}, {"step", 3}, {"change", "grpo.max_steps"}});
+  add_steps(run, 1, 1);
+  run.drop_after("grpo", -1);
+  EXPECT_EQ(rows_of(folder / "a" / "metrics.jsonl"), "grpo 3");
+}
+
+TEST(RunFolder, HoldsDataSets) {
+  const TempFolder folder;
+  RunFolder run(folder / "a");
+  const std::vector<OrderedJson> rows = {{{"prompt", "1 +"}, {"completion", " 2\n"}},
+                                         {{"prompt", "\xff"}, {"completion", ""}}};
+  run.write_dataset("reject", rows);
+  EXPECT_EQ(read_file(run.dataset_path("reject")),
+            "{\"prompt\":\"1 +\",\"completion\":\" 2\\n\"}\n"
+            "{\"prompt\":\"\xEF\xBF\xBD\",\"completion\":\"\"}\n");
+  run.drop_after("reject", 0);
+  EXPECT_TRUE(fs::exists(run.dataset_path("reject")));
+  run.drop_after("reject", -1);  // it is to begin anew
+  EXPECT_FALSE(fs::exists(run.dataset_path("reject")));
+  EXPECT_THROW(run.write_dataset("../x", rows), InputError);
+}
+
 // The event file is metrics.jsonl over again, also after a resume that dropped rows.
 TEST(RunFolder, EventsFollowTheMetrics) {
   const TempFolder folder;

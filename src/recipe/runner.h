@@ -1,15 +1,18 @@
-// Runs a recipe: its stages in order, each on the model the one before left, into a run folder.
-// Run again on the same folder it goes on from the newest checkpoint, with the same result, bit for
-// bit, as if it had never stopped (but for stages with a limit in seconds).
+// Runs a recipe: its stages in order, each on the model that an earlier one left, into a run
+// folder. Run again on the same folder it goes on from the newest checkpoint, with the same result,
+// bit for bit, as if it had never stopped (but for stages with a limit in seconds, and keys that
+// were changed: resume.h).
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "package/model_files.h"
+#include "recipe/metrics.h"
 #include "recipe/recipe.h"
 #include "recipe/run_folder.h"
 #include "rl/evaluation.h"
+#include "rl/grpo.h"
 
 namespace r1 {
 
@@ -17,8 +20,10 @@ namespace r1 {
 class RunListener {
  public:
   virtual ~RunListener() = default;
-  // Steps [first, steps) of a stage follow. An evaluation has steps = 0.
-  virtual void on_stage(const StageConfig&, int64_t /*first*/, int64_t /*steps*/) {}
+  // The run goes on with another value of a key.
+  virtual void on_change(const ChangeMetrics&) {}
+  // Steps [first, max_steps) of a stage follow; of one that does not train none.
+  virtual void on_stage(const Stage&, int64_t /*first*/) {}
   // How much of step `step` (from 0) is done, in [0, 1).
   virtual void on_progress(const std::string& /*stage*/, int64_t /*step*/, double /*done*/) {}
   // A step's row, as in metrics.jsonl.
@@ -29,8 +34,10 @@ class RunListener {
   // `label`: "before", "after", "step", or the stage's name.
   virtual void on_evaluation(const std::string& /*label*/, int64_t /*step*/, const Evaluation&,
                              const std::vector<RolloutGroup>&) {}
-  // Skills of an eval stage on countdown, by name.
-  virtual void on_skills(const std::vector<std::pair<std::string, CountdownSkills::Share>>&) {}
+  // Skills that an eval stage measured.
+  virtual void on_skills(const SkillShares&) {}
+  // A stage made a data set of `rows` rows.
+  virtual void on_dataset(const std::filesystem::path&, int64_t /*rows*/) {}
 };
 
 struct RunResult {
@@ -38,8 +45,9 @@ struct RunResult {
   std::filesystem::path model;  // the last checkpoint; the recipe's model if no stage trained one
 };
 
-// InputError if the recipe cannot be run: models, tasks, datasets, options. JobError if the run
-// fails on its way: a full disk, a gradient that is not finite, a gate that is not reached.
+// InputError if the recipe cannot be run: models, tasks, datasets, options; or if the folder holds
+// the run of another recipe. JobError if the run fails on its way: a full disk, a gradient that is
+// not finite, a gate that is not reached.
 RunResult run_recipe(const Recipe& recipe, RunFolder& folder, Ops& ops, RunListener& listener);
 
 }  // namespace r1
