@@ -66,6 +66,18 @@ class Convert : public testing::Test {
     return folder;
   }
 
+  // The model whose logits are compared with transformers', with a wider vocabulary.
+  void make_fixture(const std::string& name) {
+    const fs::path file = kFixtures / ".." / "models" / name / "config.json";
+    Json json = parse_json(read_file(file), file.string());
+    json["vocab_size"] = 310;
+    json["eos_token_id"] = {301, 300};
+    // What GGUF has no key for (RefusesWhatGgufCannotSay).
+    if (name == "qwen3_moe") json["mlp_only_layers"] = Json::array();
+    if (name == "deepseek_v3") json["rope_parameters"]["mscale"] = 1.3;
+    make(name, parse_model_config(json, name));
+  }
+
   // The first model's tensors are in the second, the same bits.
   void expect_same_tensors(const std::string& a, const std::string& b) {
     const ModelFiles want = open_model_files(folder_ / a), got = open_model_files(folder_ / b);
@@ -84,19 +96,11 @@ class Convert : public testing::Test {
   ThreadPool pool_{2};
 };
 
-// The models whose logits are compared with transformers', each with a wider vocabulary.
 TEST_F(Convert, EveryDirectionKeepsEverything) {
   for (const std::string a : {"llama", "llama3", "qwen2", "qwen2_yarn", "qwen3", "qwen3_moe",
                               "deepseek_v2", "deepseek_v2_groups", "deepseek_v3"}) {
     SCOPED_TRACE(a);
-    const fs::path file = kFixtures / ".." / "models" / a / "config.json";
-    Json json = parse_json(read_file(file), file.string());
-    json["vocab_size"] = 310;
-    json["eos_token_id"] = {301, 300};
-    // What GGUF has no key for (RefusesWhatGgufCannotSay).
-    if (a == "qwen3_moe") json["mlp_only_layers"] = Json::array();
-    if (a == "deepseek_v3") json["rope_parameters"]["mscale"] = 1.3;
-    make(a, parse_model_config(json, a));
+    make_fixture(a);
     convert(a, a + ".gguf");
     convert(a + ".gguf", a + "-again.gguf");
     convert(a + "-again.gguf", a + "-back");
@@ -423,6 +427,29 @@ TEST(HubCache, NamesAreFound) {
   EXPECT_THROW(resolve_model("../org/name"), InputError);
   write_file_atomic(root / "refs" / "bad", "../../elsewhere");
   EXPECT_THROW(resolve_model("org/name@bad"), InputError);
+}
+
+// Rows that are no multiple of a block's elements become another type; latent attention's rows are
+// cut anew; a GGUF file's tensors are as the file names them.
+TEST_F(Convert, FactsPromiseTheSizesThatConversionMakes) {
+  for (const std::string name : {"llama", "llama3", "qwen3_moe", "deepseek_v2", "deepseek_v3"}) {
+    make_fixture(name);
+    convert(name, name + ".gguf");
+    for (const std::string& from : {name, name + ".gguf"}) {
+      for (const Fit& fit : inference_fits(model_facts(folder_ / from), 1e12)) {
+        ConvertOptions options;
+        options.dtype = fit.dtype == "f32"    ? DType::kF32
+                        : fit.dtype == "bf16" ? DType::kBF16
+                        : fit.dtype == "q8_0" ? DType::kQ8_0
+                                              : DType::kQ4_K;
+        options.overwrite = true;
+        const auto made = static_cast<double>(convert(from, "made.gguf", options).bytes);
+        EXPECT_EQ(fit.weights, made) << from << " " << fit.dtype;
+        // The file has a header besides, of the tokenizer above all.
+        EXPECT_NEAR(static_cast<double>(fs::file_size(folder_ / "made.gguf")), made, 40'000);
+      }
+    }
+  }
 }
 
 TEST_F(Convert, FactsOfAModel) {

@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "model/batch.h"
 #include "package/gguf_model.h"
+#include "package/gguf_plan.h"
 #include "package/model_files.h"
 
 namespace r1 {
@@ -63,6 +64,40 @@ class Counter {
   int64_t layers_ = 0, experts_ = 0, used_ = 0, in_experts_ = 0;
 };
 
+// The ways to run a model that are told of.
+constexpr std::pair<const char*, DType> kRunTypes[] = {
+    {"f32", DType::kF32}, {"bf16", DType::kBF16}, {"q8_0", DType::kQ8_0}, {"q4_k", DType::kQ4_K}};
+
+// As convert_model plans it; where it would refuse, tensor by tensor.
+uint64_t converted_bytes(const TensorSource& tensors, const ModelFacts& facts, DType dtype) {
+  uint64_t bytes = 0;
+  try {
+    if (facts.config) {
+      for (const TensorPlan& plan : plan_gguf(tensors, *facts.config, tensors.where(), dtype)) {
+        bytes += plan.out.bytes();
+      }
+      return bytes;
+    }
+  } catch (const InputError&) {
+  }
+  bytes = 0;
+  for (const TensorInfo& t : tensors.tensors()) {
+    if (t.name.ends_with("_scale_inv")) continue;
+    bytes += TensorSpec{t.name, gguf_dtype(t.name, t.shape, t.dtype, dtype), t.shape}.bytes();
+  }
+  return bytes;
+}
+
+uint64_t converted_bytes(const Gguf& file, DType dtype) {
+  uint64_t bytes = 0;
+  for (const GgufTensor& t : file.tensors()) {
+    bytes += t.dtype
+                 ? TensorSpec{t.name, gguf_dtype(t.name, t.shape, *t.dtype, dtype), t.shape}.bytes()
+                 : t.bytes.size();
+  }
+  return bytes;
+}
+
 int64_t product(const std::vector<int64_t>& shape) {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
@@ -77,6 +112,9 @@ void read_folder(ModelFacts& facts, const Json& config) {
     counter.add(t.name, t.dtype, t.elements(), t.bytes.size());
   }
   counter.finish();
+  for (const auto& [name, dtype] : kRunTypes) {
+    facts.converted[dtype] = converted_bytes(tensors, facts, dtype);
+  }
 }
 
 void read_gguf(ModelFacts& facts, const Gguf& file, const Json& config) {
@@ -86,6 +124,7 @@ void read_gguf(ModelFacts& facts, const Gguf& file, const Json& config) {
     counter.add(t.name, t.dtype, product(t.shape), t.bytes.size());
   }
   counter.finish();
+  for (const auto& [name, dtype] : kRunTypes) facts.converted[dtype] = converted_bytes(file, dtype);
 }
 
 // What of the config this program cannot use is said, and the rest is told all the same.
@@ -118,13 +157,13 @@ ModelFacts model_facts(const std::filesystem::path& path) {
   if (is_gguf(path)) {
     const Gguf file = Gguf::open(path);
     config = config_from_gguf(file);
-    read_gguf(facts, file, config);
     read_config(facts, config, path.string());
+    read_gguf(facts, file, config);
   } else {
     const std::string where = (path / "config.json").string();
     config = parse_json(read_file(where, uint64_t{64} << 20), where);
-    read_folder(facts, config);
     read_config(facts, config, where);
+    read_folder(facts, config);
   }
   std::error_code ignored;
   if (is_gguf(path) || std::filesystem::exists(path / "tokenizer.json", ignored)) {
@@ -146,13 +185,8 @@ uint64_t available_memory() {
 
 std::vector<Fit> inference_fits(const ModelFacts& facts, double available) {
   std::vector<Fit> fits;
-  for (const auto& [name, dtype] : {std::pair{"f32", DType::kF32},
-                                    {"bf16", DType::kBF16},
-                                    {"q8_0", DType::kQ8_0},
-                                    {"q4_k", DType::kQ4_K}}) {
-    const double bytes =
-        static_cast<double>(dtype_block_bytes(dtype)) / static_cast<double>(dtype_block(dtype));
-    Fit fit{name, bytes * static_cast<double>(facts.parameters), -1};
+  for (const auto& [name, dtype] : kRunTypes) {
+    Fit fit{name, static_cast<double>(facts.converted.at(dtype)), -1};
     const double room = available - fit.weights;
     if (room >= 0) {
       fit.context =

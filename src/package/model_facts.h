@@ -26,9 +26,11 @@ struct ModelFacts {
   std::map<DType, uint64_t> bytes;  // by type
   uint64_t other_bytes = 0;         // of types that this program does not read
   int64_t tensors = 0;
-  int64_t parameters = 0;             // without the next one
-  int64_t prediction_parameters = 0;  // of layers that predict further tokens (DeepSeek-V3's MTP)
-  int64_t active_parameters = 0;      // that one token uses: of the experts, those it is sent to
+  int64_t parameters = 0;               // without the next one
+  int64_t prediction_parameters = 0;    // of layers that predict further tokens (DeepSeek-V3's MTP)
+  int64_t active_parameters = 0;        // that one token uses: of the experts, those it is sent to
+  std::map<DType, uint64_t> converted;  // bytes as convert_model writes it in a type, of those of
+                                        // inference_fits
 
   int tokenizer_vocab_size = 0;    // 0: it has none
   int64_t kv_bytes_per_token = 0;  // 0 where this program does not run the model
