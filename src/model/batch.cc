@@ -32,6 +32,16 @@ KvLayer kv_layer_at(KvLayer shape, void* memory, int64_t pages) {
   return shape;
 }
 
+double forward_flops(const ModelConfig& config, const Batch& batch) {
+  const double head = 2 * static_cast<double>(config.vocab_size * config.hidden_size);
+  const double row = config.forward_flops(0) - head;
+  const double key = config.forward_flops(1) - config.forward_flops(0);
+  double keys = 0;
+  for (const int32_t position : batch.positions) keys += position + 1;
+  return static_cast<double>(batch.rows()) * row + keys * key +
+         static_cast<double>(batch.outputs.size()) * head;
+}
+
 int64_t KvCache::page_bytes(const ModelConfig& config, int64_t layers) {
   return layers * config.kv_shape().page_bytes();
 }

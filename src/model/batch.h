@@ -65,6 +65,10 @@ class KvCache {
 // Views of `pages` pages of one layer in `memory`, which holds pages * shape.page_bytes().
 KvLayer kv_layer_at(KvLayer shape, void* memory, int64_t pages);
 
+// Of the batch's forward pass: each row over its own context, the logits of its outputs alone.
+// Multiply-adds count as two, as in ModelConfig::forward_flops.
+double forward_flops(const ModelConfig& config, const Batch& batch);
+
 inline constexpr int64_t pages_for(int64_t positions) {
   return (positions + kPageSize - 1) / kPageSize;
 }

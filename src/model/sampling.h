@@ -31,6 +31,8 @@ struct SamplingParams {
   void check() const;
   // Whether logits are left as they are.
   bool plain() const { return temperature == 1.0 && top_k == 0 && top_p >= 1.0 && min_p <= 0.0; }
+  // The same without top-k, top-p and min-p.
+  SamplingParams unfiltered() const { return {.temperature = temperature}; }
   bool greedy() const { return temperature == 0.0; }
   // What Ops::shape_logits makes of a row: logits divided by the temperature (0 acts as a mask that
   // keeps the first of the largest), then top-k, top-p of what is left and min-p, in the order of

@@ -115,10 +115,7 @@ GrpoMetrics GrpoStage::take_step(StageRun& run, Grpo& grpo, int64_t step) const 
     run.listener().on_progress(name(), step, 0.6 * static_cast<double>(done) / all);
   });
   const double seconds = seconds_now() - begin;
-  run.add_cost({s.tokens_sampled, s.tokens_trained,
-                run.flops(s.tokens_sampled + s.prompt_tokens + 3 * s.tokens_trained,
-                          s.completion_length / 2),
-                seconds});
+  run.add_cost({s.tokens_sampled, s.tokens_trained, s.flops, seconds});
   if (config_.log_completions_steps > 0 && step % config_.log_completions_steps == 0) {
     run.folder().add_completions(name(), completion_rows(step + 1, s, run.tokenizer()));
   }

@@ -51,10 +51,6 @@ std::vector<float> StageRun::restore(Trainer& trainer) const {
   return load_trainer_state(*position_.checkpoint, trainer);
 }
 
-double StageRun::flops(int64_t tokens, double context) const {
-  return static_cast<double>(tokens) * model().config().forward_flops(context);
-}
-
 void StageRun::begin() {
   listener_.on_stage(stage_, position_.step);
 }
@@ -112,7 +108,7 @@ void StageRun::train(const TrainingLoop& loop) {
 }
 
 void StageRun::evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine) {
-  const double begin = seconds_now();
+  const double begin = seconds_now(), flops_before = engine.stats().flops;
   auto problems = evaluation_problems(task, Split::kTest, plan.problems, kEvaluationSeed);
   const double all =
       static_cast<double>(problems.size()) * static_cast<double>(plan.rollout.num_generations);
@@ -125,7 +121,7 @@ void StageRun::evaluate(const EvaluationPlan& plan, const Task& task, Engine& en
                                  {}});
   const Evaluation e = evaluate_groups(groups);
   const double seconds = seconds_now() - begin;
-  add_cost({e.tokens_sampled, 0, flops(e.tokens_sampled, e.completion_length / 2), seconds});
+  add_cost({e.tokens_sampled, 0, engine.stats().flops - flops_before, seconds});
   EvaluationMetrics row = evaluation_metrics(stage_.name(), plan.label, plan.step, e, seconds);
   if (plan.extend) plan.extend(groups, row);
   folder_.add_metrics(metrics_row(std::move(row)));

@@ -106,8 +106,6 @@ class StageRun {
   void begin();
   void train(const TrainingLoop& loop);
   void evaluate(const EvaluationPlan& plan, const Task& task, Engine& engine);
-  // FLOPs of tokens that pass forward with `context` earlier ones before each, on average.
-  double flops(int64_t tokens, double context) const;
   void add_cost(const StepCost& cost);
 
  private:

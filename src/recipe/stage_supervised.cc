@@ -82,7 +82,7 @@ void SupervisedStage::run(StageRun& run) const {
     const double begin = seconds_now();
     const SupervisedStep s = supervised.step(step);
     const double seconds = seconds_now() - begin;
-    run.add_cost({0, s.tokens, 3 * run.flops(s.tokens, 0), seconds});
+    run.add_cost({0, s.tokens, s.flops, seconds});
     return metrics_row(SupervisedMetrics{name(), step + 1, s.loss, s.learning_rate, s.grad_norm,
                                          static_cast<double>(s.tokens) / seconds, s.tokens,
                                          seconds});

@@ -42,6 +42,12 @@ void add_group(const SequenceGroup& group, int64_t micro_batch_tokens,
   }
 }
 
+int64_t mismatches(std::span<const float> a, std::span<const float> b) {
+  int64_t count = 0;
+  for (size_t i = 0; i < a.size(); ++i) count += a[i] != b[i] ? 1 : 0;
+  return count;
+}
+
 }  // namespace
 
 Grpo::Grpo(Trainer& trainer, Ops& ops, Engine& engine, const Tokenizer& tokenizer, const Task& task,
@@ -93,6 +99,7 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
   if (reference_ && sync) refresh_reference();
 
   GrpoStep out;
+  const double flops_before = flops();
   out.learning_rate =
       config_.learning_rate * schedule_factor(config_.schedule, step, config_.max_steps);
   const uint64_t seed = mix_seed(seed_, static_cast<uint64_t>(step));
@@ -155,13 +162,21 @@ GrpoStep Grpo::step(int64_t step, const std::function<void(int64_t done)>& progr
   }
   out.tokens_trained = static_cast<int64_t>(tokens.sampled.size()) * config_.num_iterations;
   if (!tokens.sampled.empty()) update(out, tokens);
+  out.flops = flops() - flops_before;
   return out;
 }
 
-std::vector<float> Grpo::score(const Tokens& tokens, SequenceScorer& scorer) {
+// Of everything that belongs to it, so far.
+double Grpo::flops() const {
+  return engine_.stats().flops + trainer_.flops() + policy_scorer_.flops() +
+         (reference_scorer_ ? reference_scorer_->flops() : 0);
+}
+
+std::vector<float> Grpo::score(const Tokens& tokens, const SamplingParams& sampling,
+                               SequenceScorer& scorer) {
   std::vector<float> logprob;
   for (const SequenceBatch& batch : tokens.batches) {
-    const TokenScores s = scorer.score(batch, config_.sampling);
+    const TokenScores s = scorer.score(batch, sampling);
     logprob.insert(logprob.end(), s.logprob.begin(), s.logprob.end());
   }
   return logprob;
@@ -169,30 +184,35 @@ std::vector<float> Grpo::score(const Tokens& tokens, SequenceScorer& scorer) {
 
 void Grpo::update(GrpoStep& out, Tokens& tokens) {
   const LossFunction loss = find_loss(config_.loss_type);
-  std::vector<float> current = tokens.sampled, reference;
-  if (reference_) reference = score(tokens, *reference_scorer_);
+  const bool compares = reference_ || config_.num_iterations > 1;
+  const SamplingParams sampling = compares ? config_.sampling.unfiltered() : config_.sampling;
+  std::vector<float> old = tokens.sampled, reference;
+  if (sampling != config_.sampling) {
+    out.logprob_mismatch += mismatches(old, score(tokens, config_.sampling, policy_scorer_));
+    old = score(tokens, sampling, policy_scorer_);
+  }
+  std::vector<float> current = old;
+  if (reference_) reference = score(tokens, sampling, *reference_scorer_);
   LossInput in;
   in.offsets = tokens.offsets;
-  in.old_logprob = tokens.sampled;
+  in.old_logprob = old;
   in.ref_logprob = reference;
   in.mask = tokens.mask;
   in.advantage = tokens.advantage;
   in.rollout_size = config_.prompts_per_step * config_.num_generations;
   in.rollout_tokens = tokens.rollout_tokens;
   for (int64_t iteration = 0; iteration < config_.num_iterations; ++iteration) {
-    if (iteration > 0) current = score(tokens, policy_scorer_);
+    if (iteration > 0) current = score(tokens, sampling, policy_scorer_);
     in.logprob = current;
     const LossOutput result = loss(in, config_.loss);
     size_t at = 0;
     double entropy = 0;
     for (const SequenceBatch& batch : tokens.batches) {
       const size_t count = batch.targets().size();
-      const TokenScores s = trainer_.accumulate(batch, config_.sampling,
-                                                std::span(result.dlogprob).subspan(at, count));
-      for (size_t i = 0; i < count; ++i) {
-        out.logprob_mismatch += s.logprob[i] != current[at + i] ? 1 : 0;
-        entropy += static_cast<double>(s.entropy[i]);
-      }
+      const TokenScores s =
+          trainer_.accumulate(batch, sampling, std::span(result.dlogprob).subspan(at, count));
+      out.logprob_mismatch += mismatches(s.logprob, std::span(current).subspan(at, count));
+      for (const float e : s.entropy) entropy += static_cast<double>(e);
       at += count;
     }
     out.grad_norm = trainer_.apply(out.learning_rate);

@@ -11,6 +11,13 @@
 // first update of a rollout takes the sampled ones as the current policy's and needs a single
 // forward pass, which recomputes them and counts the tokens where the two differ: logprob_mismatch,
 // always 0.
+//
+// Where the loss compares two policies (beta > 0, or several updates a rollout) and sampling has
+// filters (top-k, top-p, min-p), a token may lie outside of what the other policy's filters keep,
+// and its ratio or its KL term would be infinite. The loss is then of the distributions before the
+// filters, temperature and all else as sampled from, for the policy, the one it was sampled from
+// and the reference alike. That takes two forward passes more a rollout: one for these
+// log-probabilities, one that holds the sampled ones against the trainer's.
 #pragma once
 
 #include <cstdint>
@@ -85,6 +92,7 @@ struct GrpoStep {
   int64_t logprob_mismatch =
       0;  // trained tokens whose sampled log-probability is not the trainer's
   int64_t tokens_sampled = 0, tokens_trained = 0, prompt_tokens = 0;
+  double flops = 0;  // of sampling, scoring and training
   int64_t unparseable = 0, truncated = 0;
 };
 
@@ -110,7 +118,9 @@ class Grpo {
  private:
   struct Tokens;
   void update(GrpoStep& out, Tokens& tokens);
-  std::vector<float> score(const Tokens& tokens, SequenceScorer& scorer);
+  static std::vector<float> score(const Tokens& tokens, const SamplingParams& sampling,
+                                  SequenceScorer& scorer);
+  double flops() const;
   void refresh_reference();
 
   Trainer& trainer_;

@@ -230,6 +230,27 @@ TEST(Grpo, TheSameWeightsOnAnyNumberOfThreadsAndInAnyEngine) {
   }
 }
 
+// Where two policies are compared, a token may lie outside of what the other's top-p keeps.
+TEST(Grpo, FiltersLeaveRatiosAndKlFinite) {
+  ThreadPool pool(1);
+  const auto ops = make_ops(pool);
+  for (const char* loss : {"grpo", "gspo"}) {
+    GrpoConfig c = small(loss, 0.04);
+    c.sampling = {.temperature = 0.8, .top_k = 5, .top_p = 0.6, .min_p = 0.05};
+    c.num_iterations = 3;
+    c.learning_rate = 0.05;  // far enough for nuclei to part
+    Lab lab(c, *ops);
+    for (int64_t s = 0; s < 2; ++s) {
+      const GrpoStep step = lab.grpo->step(s);
+      EXPECT_GT(step.tokens_trained, 0);
+      EXPECT_TRUE(std::isfinite(step.loss) && std::isfinite(step.kl)) << loss << " " << s;
+      EXPECT_TRUE(std::isfinite(step.grad_norm) && step.grad_norm > 0) << loss << " " << s;
+      EXPECT_GT(step.kl, 0) << loss << " " << s;
+      EXPECT_EQ(step.logprob_mismatch, 0) << loss << " " << s;
+    }
+  }
+}
+
 // What a step does depends on the seed, the step and the weights: a resumed run goes on the same.
 TEST(Grpo, AResumedRunGoesOnTheSame) {
   ThreadPool pool(1);

@@ -23,6 +23,7 @@ TokenScores SequenceScorer::score(const SequenceBatch& batch, const SamplingPara
   if (batch.rows() == 0) return scores;
   const Tensor hidden = memory_.hidden_for(batch, model_, ops_);
   forward(model_, batch.batch(), memory_.kv(), ops_, activations_, hidden);
+  flops_ += forward_flops(model_.config(), batch.batch());
   score_tokens(model_, hidden, batch.targets(), sampling, ops_, scores.logprob.data(),
                scores.entropy.data());
   return scores;

@@ -38,11 +38,15 @@ class SequenceScorer {
   // Scores of the batch's targets under the distribution that `sampling` makes of the logits.
   TokenScores score(const SequenceBatch& batch, const SamplingParams& sampling);
 
+  // Of all passes so far.
+  double flops() const { return flops_; }
+
  private:
   const Model& model_;
   Ops& ops_;
   Activations activations_;
   BatchMemory memory_;
+  double flops_ = 0;
 };
 
 }  // namespace r1

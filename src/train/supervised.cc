@@ -6,6 +6,7 @@ SupervisedStep Supervised::step(int64_t step) {
   SupervisedStep out;
   out.learning_rate =
       options_.learning_rate * schedule_factor(options_.schedule, step, options_.max_steps);
+  const double flops = trainer_.flops();
   std::vector<SequenceBatch> batches;
   while (out.tokens < options_.batch_tokens) {
     const SequenceGroup group = examples_(next_example_++);
@@ -29,6 +30,7 @@ SupervisedStep Supervised::step(int64_t step) {
   }
   out.loss /= static_cast<double>(out.targets);
   out.grad_norm = trainer_.apply(out.learning_rate);
+  out.flops = trainer_.flops() - flops;
   return out;
 }
 

@@ -29,6 +29,7 @@ struct SupervisedOptions {
 struct SupervisedStep {
   double loss = 0, grad_norm = 0, learning_rate = 0;  // loss: nats per target token
   int64_t tokens = 0, targets = 0;
+  double flops = 0;
 };
 
 class Supervised {

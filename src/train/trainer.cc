@@ -48,6 +48,8 @@ TokenScores Trainer::accumulate(const SequenceBatch& batch, const SamplingParams
   score_tokens_backward(model_, hidden, batch.targets(), sampling, dlogprob.data(), ops_,
                         scores.logprob.data(), scores.entropy.data(), dhidden, gradients_);
   backward(model_, batch.batch(), memory_.kv(), ops_, activations_, dhidden, gradients_, &loads_);
+  const bool recomputes = activations_.keep() == Activations::Keep::kBlockInputs;
+  flops_ += (recomputes ? 4 : 3) * forward_flops(model_.config(), batch.batch());
   return scores;
 }
 

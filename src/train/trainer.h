@@ -60,6 +60,8 @@ class Trainer {
   std::span<float> moment1() { return {m_.floats(), m_.bytes() / sizeof(float)}; }
   std::span<float> moment2() { return {v_.floats(), v_.bytes() / sizeof(float)}; }
   void set_updates(int64_t n) { updates_ = n; }
+  // Of all passes so far: forward, backward at twice that, and what backward computed once more.
+  double flops() const { return flops_; }
   size_t activation_bytes() const { return activations_.high_water_bytes(); }
   TrainerMemory memory() const;
 
@@ -75,6 +77,7 @@ class Trainer {
   ExpertLoads loads_;
   Buffer m_, v_, dhidden_;
   int64_t updates_ = 0;
+  double flops_ = 0;
 };
 
 }  // namespace r1
