@@ -25,6 +25,7 @@ struct Options {
   int64_t depth = 0, train = 0, train_length = 512;
   GrpoSize grpo{.prompts_per_step = 0};
   std::vector<int64_t> groups;
+  SamplingOptions sampling;  // of the groups
   bool repack = false, quick = false, config = false, estimate = false, memory = false;
   int cores = 0;                   // --estimate's machine
   double peak = 0, bandwidth = 0;  // in 10^9 a second
@@ -339,7 +340,8 @@ void bench_model(Options o) {
               [&] { return time_decode(model, *ops, tokens, o.depth); });
     }
     for (const int64_t n : o.groups) {
-      measure(name_of("group of", n), [&] { return time_group(model, *ops, n, 64, 64); });
+      measure(name_of("group of", n),
+              [&] { return time_group(model, *ops, n, 64, 64, o.sampling.over({})); });
     }
   }
   if (o.train > 0) {
@@ -387,6 +389,7 @@ void add_bench(CLI::App& app) {
        "of a model: completions of one prompt of 64 tokens, sampled together, such as 8,16,32")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));
+  o->sampling.add_to(*c, "of --group: all tokens at temperature 1");
   model_option("--train", o->train, "tokens of an optimizer step", 1 << 20);
   model_option("--train-length", o->train_length, "tokens of each of its sequences", 1 << 20)
       ->capture_default_str();
@@ -425,6 +428,7 @@ void add_bench(CLI::App& app) {
       "  r1 bench model.gguf --prefill 4096 --decode 64 --depth 4096\n"
       "  r1 bench --shape r1-distill-qwen-1.5b --dtype q4_0\n"
       "  r1 bench --shape qwen2.5-0.5b --group 8,16,32 --train 2048\n"
+      "  r1 bench --shape qwen2.5-0.5b --dtype q8_0 --group 1,16 --temperature 0.6 --top-p 0.95\n"
       "  r1 bench --shape countdown --dtype f32 --grpo 8 --num-generations 32\n"
       "  r1 bench --shape qwen2.5-0.5b --memory --depth 4096 --train 1024\n"
       "  r1 bench --shape deepseek-r1 --dtype q4_k --estimate --cores 64 --bandwidth 400");

@@ -82,10 +82,9 @@ OpenModel open_model(const std::string& name, const WeightOptions& weights, Ops&
           std::move(defaults)};
 }
 
-void SamplingOptions::add_to(CLI::App& c) {
-  const char* const own = "; default: the model's own";
+void SamplingOptions::add_to(CLI::App& c, const std::string& otherwise) {
   auto add = [&](const char* name, auto& value, const char* help) {
-    c.add_option(name, value, std::string(help) + own);
+    c.add_option(name, value, std::string(help) + "; default: " + otherwise);
   };
   add("--temperature", temperature, "0 takes the most likely token");
   add("--top-k", top_k, "keep the k most likely tokens; 0: all");

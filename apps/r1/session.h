@@ -80,7 +80,8 @@ struct SamplingOptions {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int64_t> top_k;
 
-  void add_to(CLI::App& command);
+  // `otherwise`: what holds where an option is not given.
+  void add_to(CLI::App& command, const std::string& otherwise = "the model's own");
   SamplingParams over(SamplingParams model) const;
 };
 

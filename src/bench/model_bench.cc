@@ -140,7 +140,8 @@ ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t dept
                  decode_cost(model.config(), static_cast<double>(model.token_bytes()), context));
 }
 
-ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens) {
+ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens,
+                     const SamplingParams& sampling) {
   const ModelConfig& c = model.config();
   EngineOptions options;
   options.max_sequences = n;
@@ -151,6 +152,7 @@ ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, in
   request.prompt = any_tokens(0, prompt, c.vocab_size);
   request.max_new_tokens = tokens;
   request.n = n;
+  request.sampling = sampling;
   engine.submit(std::move(request));
   // The prompt, and the first two tokens to warm up.
   while (engine.stats().new_tokens < 2 * n && engine.step()) {

@@ -48,7 +48,8 @@ ModelTime time_decode(const Model& model, Ops& ops, int64_t tokens, int64_t dept
 
 // `n` completions of one prompt of `prompt` tokens, `tokens` long, as the engine samples them: a
 // pass is one token of each, its logits over the vocabulary, the draw and its log-probability.
-ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens);
+ModelTime time_group(const Model& model, Ops& ops, int64_t n, int64_t prompt, int64_t tokens,
+                     const SamplingParams& sampling);
 
 // An optimizer step on `tokens` tokens in sequences of `length`: forward, backward, AdamW, packing.
 // FLOPs are 6 a parameter and token, of those parameters that products have.
