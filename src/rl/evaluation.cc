@@ -19,8 +19,7 @@ bool majority_is_right(const RolloutGroup& group, size_t k) {
   }
   const auto best = std::max_element(
       votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return best != votes.end() &&
-         group.completions[static_cast<size_t>(best->first)].verdict.correct;
+  return best != votes.end() && group.completions[static_cast<size_t>(best->first)].verdict.correct;
 }
 
 // Where every problem is all right or all wrong, resamples of all-equal problems would claim
