@@ -15,6 +15,7 @@ struct Row {
 
 constexpr Row kRewards[] = {
     {"correct", reward_correct},
+    {"format", reward_format},
 };
 
 }  // namespace

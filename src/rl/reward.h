@@ -56,5 +56,7 @@ class Rewards {
 
 // What the task's verifier gives.
 double reward_correct(const RewardInput& input);
+// Whether thinking and answer stand in their tags.
+double reward_format(const RewardInput& input);
 
 }  // namespace r1

@@ -53,6 +53,25 @@ TEST(Rewards, SayWhatIsWrong) {
   EXPECT_HAS(with({"correct"}, {1, 2}), "expected one for each of the 1 rewards, found 2");
 }
 
+TEST(Rewards, FormatIsThatOfTheTemplate) {
+  const Problem problem;
+  const Completion completion;
+  const auto format = [&](std::string_view text) {
+    return reward_format({problem, text, completion, Verdict{}});
+  };
+  EXPECT_EQ(format("<think>a</think><answer>1</answer>"), 1);
+  EXPECT_EQ(format(" <think>\na\n</think>\n\n<answer> 1 </answer>\n"), 1);
+  for (const char* text :
+       {"<answer>1</answer>", "<think>a<answer>1</answer>", "<think>a</think>1",
+        "so <think>a</think><answer>1</answer>", "<think>a</think>so <answer>1</answer>",
+        "<think>a</think><answer>1</answer> so", "<think>a</think><answer>1",
+        "<think>a</think><answer>1</answer><answer>1</answer>",
+        "<think>a<think></think><answer>1</answer>", "<answer>1</answer><think>a</think>",
+        "<think>a</think><answer>1</answer></think>", "<think><answer>1</answer></think>"}) {
+    EXPECT_EQ(format(text), 0) << text;
+  }
+}
+
 TEST(Rewards, EveryRowTakesAnyText) {
   const Problem problem;
   const Completion completion;
